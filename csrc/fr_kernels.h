@@ -1,0 +1,133 @@
+// The kernels, seen from outside: one table of functions per (dtype, ISA). Data arrive as untyped pointers because
+// the table carries the type; every leading dimension (`ld_*`, `lda`, ...) counts elements, not bytes.
+//
+// Vocabulary: N rows (sequences of the batch), H units, Hp = H rounded up to whole vectors of VL lanes,
+// K length of a sum, S = sum of the lengths of a packed batch (time-major, rows sorted by falling length).
+//
+// Column layout of a row of gates, each block Hp wide (the padding lanes hold finite values that nobody reads):
+//   RNN                 [a]
+//   LSTM                [i f g o]
+//   GRU, reset after    [n r z | h_n]   h_n = W_hn h + b_hn stands there only in training
+//   GRU, reset before   [n r z]
+// The order lets both products of backward read one contiguous range.
+//
+// Promise of every product: an element is one chain of multiply-adds, k = 0 .. K-1, begun at the value found in its
+// place. Its bits therefore depend on its own row only, never on how rows are grouped into tiles or threads.
+#ifndef FR_KERNELS_H
+#define FR_KERNELS_H
+
+#include <stddef.h>
+
+#define FR_PANEL_MAX 4  // vectors side by side in a tile
+#define FR_ROWS_MAX 8   // rows of a tile
+
+enum fr_function { FR_EXP, FR_SIGMOID, FR_TANH, FR_FUNCTIONS };
+
+// A step forward is one or two of these, each a product followed by what consumes it.
+enum fr_forward {
+    FR_RNN_TANH,       // h = tanh(a)
+    FR_RNN_RELU,       // h = max(a, 0)
+    FR_LSTM,           // c = f c_prev + i g, h = o tanh(c); with `mid`: mid = o tanh(c) instead of h
+    FR_GRU,            // reset after: n = tanh(x_n + r h_n), h = (1 - z) n + z h_prev
+    FR_GRU_RESET,      // reset before, first: r, z, mid = r h_prev
+    FR_GRU_CANDIDATE,  // reset before, then: n = tanh(x_n + W_hn mid), h = (1 - z) n + z h_prev
+    FR_PROJECT,        // h = W_hr mid
+    FR_FORWARD_KERNELS
+};
+
+// A step backward is one or two of these, each followed by a product with recurrent weights.
+enum fr_backward {
+    FR_D_RNN_TANH,
+    FR_D_RNN_RELU,
+    FR_D_LSTM,
+    FR_D_GRU,
+    FR_D_GRU_CANDIDATE,
+    FR_D_GRU_RESET,
+    FR_D_PROJECT,
+    FR_BACKWARD_KERNELS
+};
+
+// One step of one direction for `rows` rows. Pointers stand at the first row.
+typedef struct fr_step {
+    ptrdiff_t rows, H, Hp;
+    const void *w;       // packed recurrent weights in panels of this kernel, or NULL: `product` is ready
+    const void *product; // (rows, panels of this kernel, unpadded rows of width ld_product) in, only where w is NULL
+    ptrdiff_t ld_product;
+    const void *a;       // (rows, K) in: left operand of the product
+    ptrdiff_t K, lda;
+    const void *b_hn;    // (Hp) in, GRU reset after
+    void *gates;         // (rows, G Hp) in: W_ih x + b; out where keep: activated gates
+    ptrdiff_t ld_gates;
+    int keep;            // store what backward needs
+    const void *h_prev;  // (rows, H) in, GRU
+    ptrdiff_t ld_h_prev;
+    const void *c_prev;  // (rows, Hp) in, LSTM; may be c
+    ptrdiff_t ld_c_prev;
+    void *c;             // (rows, Hp) out, LSTM
+    ptrdiff_t ld_c;
+    void *h;             // (rows, H) out
+    ptrdiff_t ld_h;
+    void *mid;           // (rows, Hp) out or in: between the two kernels of a step
+    ptrdiff_t ld_mid;
+} fr_step;
+
+// The gradient of one step. `dh` and `d_mid` are running sums: a kernel takes what later steps left there, and leaves
+// what does not pass through the product that follows (which adds to it).
+typedef struct fr_step_back {
+    ptrdiff_t rows, H, Hp;
+    void *gates;         // (rows, G Hp) in: what forward kept; out: gradient of the pre-activations
+    ptrdiff_t ld_gates;
+    const void *h_prev;  // (rows, H) in, GRU
+    ptrdiff_t ld_h_prev;
+    const void *c_prev;  // (rows, Hp) in, LSTM
+    ptrdiff_t ld_c_prev;
+    const void *c;       // (rows, Hp) in, LSTM
+    ptrdiff_t ld_c;
+    const void *d_out;   // (rows, H) in: gradient of the output, or NULL
+    ptrdiff_t ld_d_out;
+    void *dh;            // (rows, Hp) in, out
+    ptrdiff_t ld_dh;
+    void *dc;            // (rows, Hp) in, out, LSTM
+    ptrdiff_t ld_dc;
+    void *mid;           // (rows, Hp) out: r h_prev (GRU reset before), o tanh(c) (projected LSTM, may be NULL), dh (project)
+    ptrdiff_t ld_mid;
+    void *d_mid;         // (rows, Hp) in, out: running sum of the inner product
+    ptrdiff_t ld_d_mid;
+} fr_step_back;
+
+// C[m, n] += sum_k A[m, k] B[k, n]
+typedef struct fr_product {
+    ptrdiff_t M, N, K;
+    const void *a;       // element (m, k) at a[m * a_row + k * a_col]
+    ptrdiff_t a_row, a_col;
+    const void *b;       // packed by `pack` with panels of FR_PANEL_MAX vectors
+    void *c;             // (M, N), rows ldc apart; in, out
+    ptrdiff_t ldc;
+} fr_product;
+
+typedef struct fr_kernels {
+    const char *isa;
+    ptrdiff_t itemsize, lanes;
+    // y[i] = function(x[i]), i < n
+    void (*math[FR_FUNCTIONS])(const void *x, void *y, ptrdiff_t n);
+    // Panels of `panel` vectors of columns; inside a panel k outermost; the last panel is as narrow as whole vectors
+    // allow; padding columns are 0. `out` holds K * roundup(N, lanes) elements. B[k, n] at b[k * b_row + n * b_col].
+    void (*pack)(const void *b, ptrdiff_t b_row, ptrdiff_t b_col, ptrdiff_t K, ptrdiff_t N, ptrdiff_t panel, void *out);
+    void (*product)(const fr_product *p);
+    // y[n] += sum_m a[m, n], m ascending
+    void (*add_rows)(const void *a, ptrdiff_t lda, ptrdiff_t M, ptrdiff_t N, void *y);
+    // vectors of units in one panel of a forward kernel, and gates of each
+    ptrdiff_t panel_units[FR_FORWARD_KERNELS], panel_gates[FR_FORWARD_KERNELS];
+    void (*forward[FR_FORWARD_KERNELS])(const fr_step *s);
+    void (*backward[FR_BACKWARD_KERNELS])(const fr_step_back *s);
+} fr_kernels;
+
+// itemsize 4 or 8; isa a name or NULL for the best that this machine runs (or FASTRNN_ISA, read once by the caller).
+// NULL where the build or the machine lacks it.
+const fr_kernels *fr_kernels_find(const char *isa, ptrdiff_t itemsize);
+
+// Flush-to-zero and denormals-are-zero for the calling thread; `restore` takes what `enter` returned.
+unsigned long long fr_flush_enter(void);
+void fr_flush_restore(unsigned long long state);
+
+#endif

@@ -1,0 +1,5 @@
+#define FR_ISA_SCALAR
+#define FR_REAL_BITS 32
+#define FR_ISA_NAME "scalar"
+#define FR_TABLE fr_kernels_f32_scalar
+#include "kernels.inc"

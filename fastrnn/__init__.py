@@ -1,0 +1,69 @@
+"""Recurrent neural networks on a CPU, with NumPy arrays in and NumPy arrays out.
+
+Public names are loaded on first use: `import fastrnn` reads this file only and changes no global state.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0.dev0"
+
+_HOME_OF_NAME = {
+    "RNN": "layers",
+    "LSTM": "layers",
+    "GRU": "layers",
+    "Dense": "layers",
+    "Embedding": "layers",
+    "Dropout": "layers",
+    "Pool": "layers",
+    "Sequential": "layers",
+    "RNNClassifier": "estimators",
+    "RNNRegressor": "estimators",
+    "show_versions": "_show_versions",
+    "get_num_threads": "_threads",
+    "set_num_threads": "_threads",
+}
+_SUBMODULES = (
+    *("datasets", "estimators", "init", "layers", "losses", "metrics", "models", "optim", "reference", "training"),
+)
+
+__all__ = [  # noqa: F822  (the names come from __getattr__)
+    *["GRU", "LSTM", "RNN", "Dense", "Dropout", "Embedding", "Pool", "Sequential"],
+    *["RNNClassifier", "RNNRegressor"],
+    *["datasets", "init", "losses", "metrics", "optim"],
+    *["get_num_threads", "set_num_threads", "show_versions", "__version__"],
+]
+
+if TYPE_CHECKING:
+    from fastrnn import datasets as datasets
+    from fastrnn import init as init
+    from fastrnn import losses as losses
+    from fastrnn import metrics as metrics
+    from fastrnn import optim as optim
+    from fastrnn._show_versions import show_versions as show_versions
+    from fastrnn._threads import get_num_threads as get_num_threads
+    from fastrnn._threads import set_num_threads as set_num_threads
+    from fastrnn.estimators import RNNClassifier as RNNClassifier
+    from fastrnn.estimators import RNNRegressor as RNNRegressor
+    from fastrnn.layers import GRU as GRU
+    from fastrnn.layers import LSTM as LSTM
+    from fastrnn.layers import RNN as RNN
+    from fastrnn.layers import Dense as Dense
+    from fastrnn.layers import Dropout as Dropout
+    from fastrnn.layers import Embedding as Embedding
+    from fastrnn.layers import Pool as Pool
+    from fastrnn.layers import Sequential as Sequential
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f"fastrnn.{name}")
+    if name not in _HOME_OF_NAME:
+        raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
+    value = getattr(import_module(f"fastrnn.{_HOME_OF_NAME[name]}"), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF_NAME, *_SUBMODULES})

@@ -1,0 +1,1 @@
+"""The compiled core: `native` (kernels and products of our own), `recurrent` (the time loops), `_blas` (the other engine)."""

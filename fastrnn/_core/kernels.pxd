@@ -1,0 +1,75 @@
+# csrc/fr_kernels.h for Cython. Shapes and contracts stand there.
+
+cdef extern from "fr_kernels.h" nogil:
+    const int FR_FUNCTIONS, FR_FORWARD_KERNELS, FR_BACKWARD_KERNELS, FR_PANEL_MAX
+
+    ctypedef struct fr_step:
+        ptrdiff_t rows, H, Hp
+        const void *w
+        const void *product
+        ptrdiff_t ld_product
+        const void *a
+        ptrdiff_t K, lda
+        const void *b_hn
+        void *gates
+        ptrdiff_t ld_gates
+        int keep
+        const void *h_prev
+        ptrdiff_t ld_h_prev
+        const void *c_prev
+        ptrdiff_t ld_c_prev
+        void *c
+        ptrdiff_t ld_c
+        void *h
+        ptrdiff_t ld_h
+        void *mid
+        ptrdiff_t ld_mid
+
+    ctypedef struct fr_step_back:
+        ptrdiff_t rows, H, Hp
+        void *gates
+        ptrdiff_t ld_gates
+        const void *h_prev
+        ptrdiff_t ld_h_prev
+        const void *c_prev
+        ptrdiff_t ld_c_prev
+        const void *c
+        ptrdiff_t ld_c
+        const void *d_out
+        ptrdiff_t ld_d_out
+        void *dh
+        ptrdiff_t ld_dh
+        void *dc
+        ptrdiff_t ld_dc
+        void *mid
+        ptrdiff_t ld_mid
+        void *d_mid
+        ptrdiff_t ld_d_mid
+
+    ctypedef struct fr_product:
+        ptrdiff_t M, N, K
+        const void *a
+        ptrdiff_t a_row, a_col
+        const void *b
+        void *c
+        ptrdiff_t ldc
+
+    ctypedef struct fr_kernels:
+        const char *isa
+        ptrdiff_t itemsize, lanes
+        void (*math[3])(const void *x, void *y, ptrdiff_t n) noexcept nogil
+        void (*pack)(const void *b, ptrdiff_t b_row, ptrdiff_t b_col, ptrdiff_t K, ptrdiff_t N, ptrdiff_t panel,
+                     void *out) noexcept nogil
+        void (*product)(const fr_product *p) noexcept nogil
+        void (*add_rows)(const void *a, ptrdiff_t lda, ptrdiff_t M, ptrdiff_t N, void *y) noexcept nogil
+        ptrdiff_t panel_units[7]
+        ptrdiff_t panel_gates[7]
+        void (*forward[7])(const fr_step *s) noexcept nogil
+        void (*backward[7])(const fr_step_back *s) noexcept nogil
+
+    const fr_kernels *fr_kernels_find(const char *isa, ptrdiff_t itemsize)
+    unsigned long long fr_flush_enter()
+    void fr_flush_restore(unsigned long long state)
+
+# C[m, n] += sum_k A[m, k] B[k, n] on an engine's own form of B; `itemsize` tells the dtype.
+ctypedef void (*product_function)(const fr_product *p, ptrdiff_t itemsize) noexcept nogil

@@ -1,0 +1,198 @@
+"""The table of cells, and the packs of weights that their kernels read.
+
+A cell is a line of `CELLS`: which kernels make a step forward and backward, and how its gates stand in a row of the
+kernels (`csrc/fr_kernels.h`) against the order of the state dict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .._core import native
+
+# enum fr_forward and enum fr_backward
+RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET, GRU_CANDIDATE, PROJECT = range(7)
+D_RNN_TANH, D_RNN_RELU, D_LSTM, D_GRU, D_GRU_CANDIDATE, D_GRU_RESET, D_PROJECT = range(7)
+
+
+class Forward(NamedTuple):
+    """A product with rows `gates` of weight_hh (state-dict order), and the kernel that consumes it."""
+
+    kernel: int
+    gates: tuple
+    from_mid: bool = False
+
+
+class Backward(NamedTuple):
+    """A kernel, and the product of its gradients with rows `gates` of weight_hh.
+
+    The gradients of these gates stand in a row of the kernels from block `block` on.
+    """
+
+    kernel: int
+    gates: tuple
+    block: int = 0
+    into_mid: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How one cell runs. `order` lists the gates, by their state-dict index, as they stand in a row of the kernels."""
+
+    n_gates: int
+    order: tuple
+    forward: tuple
+    backward: tuple
+    has_cell: bool = False  # a state (h, c)
+    kept_blocks: int = 0  # blocks of a row in training, where more than the gates
+    separate_bias: bool = False  # the last gate's recurrent bias stands inside the reset product
+    mid_gates: tuple = ()  # gates whose recurrent operand is mid instead of h_prev
+    hidden_block: int = 0  # first block of the gradients that belong to weight_hh
+
+    @property
+    def blocks(self):
+        """Blocks of a row in training."""
+        return self.kept_blocks or self.n_gates
+
+
+CELLS = {
+    "rnn_tanh": Cell(1, (0,), (Forward(RNN_TANH, (0,)),), (Backward(D_RNN_TANH, (0,)),)),
+    "rnn_relu": Cell(1, (0,), (Forward(RNN_RELU, (0,)),), (Backward(D_RNN_RELU, (0,)),)),
+    "lstm": Cell(
+        4, (0, 1, 2, 3), (Forward(LSTM, (0, 1, 2, 3)),), (Backward(D_LSTM, (0, 1, 2, 3)),), has_cell=True
+    ),
+    "gru": Cell(
+        3,
+        (2, 0, 1),
+        (Forward(GRU, (0, 1, 2)),),
+        (Backward(D_GRU, (0, 1, 2), block=1),),
+        kept_blocks=4,
+        separate_bias=True,
+        hidden_block=1,
+    ),
+    "gru_reset_before": Cell(
+        3,
+        (2, 0, 1),
+        (Forward(GRU_RESET, (0, 1)), Forward(GRU_CANDIDATE, (2,), from_mid=True)),
+        (Backward(D_GRU_CANDIDATE, (2,), into_mid=True), Backward(D_GRU_RESET, (0, 1), block=1)),
+        mid_gates=(2,),
+    ),
+}
+
+
+class Operator(NamedTuple):
+    """One kernel of a step with its packed weights, as the drivers of `_core.recurrent` read it."""
+
+    kernel: int
+    weights: object
+    units: int
+    padded_units: int
+    from_mid: bool = False
+    column: int = 0
+    into_mid: bool = False
+
+
+def padded(size, dtype):
+    """Return `size` rounded up to whole vectors of `dtype`."""
+    lanes = native.lanes(dtype)
+    return -(-size // lanes) * lanes
+
+
+def blocks(weights, order, n_gates):
+    """Return the gates `order` of weights (n_gates * H, ...), one padded block after the other."""
+    parts = weights.reshape(n_gates, -1, *weights.shape[1:])
+    H = parts.shape[1]
+    out = np.zeros((len(order), padded(H, weights.dtype), *weights.shape[1:]), weights.dtype)
+    out[:, :H] = parts[list(order)]
+    return out.reshape(-1, *weights.shape[1:])
+
+
+def unblock(gradient, order, n_gates, H):
+    """Return rows (n_gates * H, ...) in state-dict order from padded blocks; gates not in `order` are 0."""
+    parts = gradient.reshape(len(order), -1, *gradient.shape[1:])
+    out = np.zeros((n_gates, H, *gradient.shape[1:]), gradient.dtype)
+    out[list(order)] = parts[:, :H]
+    return out.reshape(-1, *gradient.shape[1:])
+
+
+def _strips(weights, gates, n_gates):
+    """Return (K, columns): the columns of a forward kernel, unit vector by unit vector, its gates side by side."""
+    lanes = native.lanes(weights.dtype)
+    stacked = blocks(weights, gates, n_gates).reshape(len(gates), -1, lanes, weights.shape[1])
+    return stacked.transpose(1, 0, 2, 3).reshape(-1, weights.shape[1]).T
+
+
+class DirectionPack:
+    """The weights of one direction of one layer, in the form that an engine reads.
+
+    Parameters
+    ----------
+    cell : Cell
+    engine : module
+        `_core.native` or `_core._blas`.
+    w_ih, w_hh : ndarray of shape (n_gates * H, I), (n_gates * H, R)
+    b_ih, b_hh : ndarray of shape (n_gates * H,) or None
+    w_hr : ndarray of shape (R, H) or None
+    """
+
+    def __init__(self, cell, engine, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None):
+        self.cell, self.engine = cell, engine
+        self.dtype = w_ih.dtype
+        self.H, self.R = w_ih.shape[0] // cell.n_gates, w_hh.shape[1]
+        self.I = w_ih.shape[1]
+        self.Hp, self.Rp = padded(self.H, self.dtype), padded(self.R, self.dtype)
+        self.projects = w_hr is not None
+        self.w_ih = engine.pack(blocks(w_ih, cell.order, cell.n_gates).T)
+        self.bias, self.b_hn = self._biases(b_ih, b_hh)
+        self.forward = [self._forward(step, w_hh) for step in cell.forward]
+        if self.projects:
+            self.forward.append(self._operator(PROJECT, _strips(w_hr, (0,), 1), self.R, from_mid=True))
+        self._source = (w_ih.copy(), w_hh.copy(), None if w_hr is None else w_hr.copy())
+        self._backward = None
+
+    def _biases(self, b_ih, b_hh):
+        cell = self.cell
+        if b_ih is None:
+            return None, np.zeros(self.Hp, self.dtype) if cell.separate_bias else None
+        if not cell.separate_bias:
+            return blocks(b_ih + b_hh, cell.order, cell.n_gates), None
+        joint = b_ih + b_hh
+        last = (cell.n_gates - 1) * self.H
+        joint[last:] = b_ih[last:]
+        return blocks(joint, cell.order, cell.n_gates), blocks(b_hh, (cell.n_gates - 1,), cell.n_gates)
+
+    def _forward(self, step, w_hh):
+        return self._operator(
+            step.kernel, _strips(w_hh, step.gates, self.cell.n_gates), self.H, step.from_mid
+        )
+
+    def _operator(self, kernel, matrix, units, from_mid):
+        panel_units, gates = native.panel(self.dtype, kernel)
+        weights = self.engine.pack(matrix, panel_units * gates)
+        return Operator(kernel, weights, units, padded(units, self.dtype), from_mid=from_mid)
+
+    @property
+    def backward(self):
+        """(operators, packed weight_ih) of the steps backward; made when first asked for."""
+        made = self._backward
+        if made is None:
+            made = self._backward = self._make_backward(*self._source)
+        return made
+
+    def _make_backward(self, w_ih, w_hh, w_hr):
+        cell, operators = self.cell, []
+        if self.projects:
+            weights = np.zeros((self.Rp, self.H), self.dtype)
+            weights[: self.R] = w_hr
+            packed = self.engine.pack(weights)
+            operators.append(Operator(D_PROJECT, packed, self.R, self.Rp, from_mid=True, into_mid=True))
+        for step in cell.backward:
+            packed = self.engine.pack(blocks(w_hh, step.gates, cell.n_gates))
+            column = step.block * self.Hp
+            operators.append(
+                Operator(step.kernel, packed, self.H, self.Hp, column=column, into_mid=step.into_mid)
+            )
+        return operators, self.engine.pack(blocks(w_ih, cell.order, cell.n_gates))
