@@ -89,7 +89,7 @@ typedef struct fr_step_back {
     ptrdiff_t ld_dh;
     void *dc;            // (rows, Hp) in, out, LSTM
     ptrdiff_t ld_dc;
-    void *mid;           // (rows, Hp) out: r h_prev (GRU reset before), o tanh(c) (projected LSTM, may be NULL), dh (project)
+    void *mid;           // (rows, Hp) out: r h_prev (GRU reset before), o tanh(c) (LSTM; may be NULL), dh (project)
     ptrdiff_t ld_mid;
     void *d_mid;         // (rows, Hp) in, out: running sum of the inner product
     ptrdiff_t ld_d_mid;

@@ -19,7 +19,7 @@
 //   v_round(a)                        to the nearest integer, ties to even
 //   v_select_gt0(s, a, b)             s > 0 ? a : b
 //   v_select_lt(x, y, a, b)           x < y ? a : b
-//   v_pow2(s)                         2^n for s = V_POW2_SHIFT + n, where V_POW2_ZERO <= n <= -V_POW2_ZERO; 0 at V_POW2_ZERO
+//   v_pow2(s)                         2^n for s = V_POW2_SHIFT + n, V_POW2_ZERO <= n <= -V_POW2_ZERO; 0 at V_POW2_ZERO
 //   v_ldexp(a, n)                     a * 2^n, rounded once, for an integer n with |n| < -2 V_POW2_ZERO
 //
 // Every function is static and always inlined: no copy compiled for one machine can be linked into code for another.

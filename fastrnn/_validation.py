@@ -20,7 +20,7 @@ def check_dtype(dtype):
         found = np.dtype(dtype) if dtype is not None else None
     except TypeError:
         found = None
-    if found not in _DTYPES:
+    if found is None or found not in _DTYPES:  # None == np.dtype(float) is true
         raise ValueError(f"dtype is {dtype!r}, expected 'float32' or 'float64'")
     return _DTYPES[_DTYPES.index(found)]
 

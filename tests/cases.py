@@ -148,13 +148,14 @@ def all_pairs(factors, seed=0):
 def matrix(*, cells=tuple(CELLS), dtypes=DTYPES, engines=ENGINES, **changes):
     """Cases: cells, dtypes and engines in full product, the other factors pairwise.
 
-    `changes` replaces factors: a tuple by other values to combine, anything else by one value.
+    `changes` replaces or adds factors: a tuple by values to combine, anything else by one value.
     """
-    factors = {name: values for name, values in FACTORS.items()}
+    factors = dict(FACTORS)
     factors |= {name: value if isinstance(value, tuple) else (value,) for name, value in changes.items()}
     cases = []
     for k, (cell, dtype, engine) in enumerate(itertools.product(cells, dtypes, engines)):
-        cases += [Case(cell, dtype, engine, **row) for row in all_pairs(factors, seed=k)]
+        fixed = {"cell": cell, "dtype": dtype, "engine": engine}
+        cases += [Case(**fixed | row) for row in all_pairs(factors, seed=k)]
     return cases
 
 

@@ -68,7 +68,7 @@ def test_sequence_alone_gets_the_bits_it_gets_in_a_shuffled_ragged_batch(case):
         assert_all_same_bits(rows_of(alone, [0]), rows_of(batch[1], [n], length))
 
 
-@over(matrix(engines=("native",), ragged=True, seq_len=5, batch_size=(2, 7), n_threads=(2, 4)))
+@over(matrix(engines=("native",), dtypes=(None,), dtype=DTYPES, ragged=True, seq_len=5, batch_size=7, n_threads=(2, 4)))
 def test_order_and_padding_of_a_batch_change_no_bit(case):
     layer, given = build(case), data(case)
     rows = np.random.default_rng(0).permutation(case.batch_size)
@@ -77,12 +77,12 @@ def test_order_and_padding_of_a_batch_change_no_bit(case):
     assert_all_same_bits(rows_of(shuffled, slice(None), case.seq_len), rows_of(batch, rows))
 
 
-@over(matrix(engines=("native",), n_threads=1))
+@over(matrix(engines=("native",), dtypes=(None,), dtype=DTYPES, n_threads=1))
 def test_number_of_threads_changes_no_bit(case):
     """Of batches of every size, so that each way to share the work among threads comes up."""
     layer, given = build(case), data(case)
     one = run_layer(layer, given, n_threads=1)
-    for n_threads in (2, 3, 4):
+    for n_threads in THREADS[1:]:
         assert_all_same_bits(run_layer(layer, given, n_threads=n_threads), one)
 
 
@@ -96,7 +96,7 @@ def test_same_call_twice_gives_the_same_bits(cell, dtype):
     assert_all_same_bits(run_layer(layer, given, n_threads=2), first)
 
 
-@over(matrix(engines=("blas",), ragged=True, seq_len=5, batch_size=(7, 33), n_threads=(2, 4)))
+@over(matrix(engines=("blas",), dtypes=(None,), dtype=DTYPES, ragged=True, seq_len=5, batch_size=(7, 33)))
 def test_blas_engine_gives_a_sequence_alone_the_same_but_for_rounding(case):
     layer, given = build(case), data(case)
     batch = run_layer(layer, given, n_threads=case.n_threads)
@@ -121,7 +121,8 @@ def poison(given, n, value=np.nan):
 @pytest.mark.parametrize("cell", CELLS)
 def test_bad_value_in_one_row_changes_no_bit_of_another(cell, dtype, value):
     for bidirectional, n_threads, batch_size, hidden_size in [(False, 1, 7, 20), (True, 2, 33, 37), (True, 4, 7, 3)]:
-        case = Case(cell, dtype, bidirectional=bidirectional, num_layers=2, batch_size=batch_size, hidden_size=hidden_size)
+        sizes = {"batch_size": batch_size, "hidden_size": hidden_size}
+        case = Case(cell, dtype, bidirectional=bidirectional, num_layers=2, **sizes)
         layer, given = build(case), data(case)
         others = np.delete(np.arange(batch_size), 4)
         with np.errstate(invalid="ignore"):

@@ -64,7 +64,7 @@ static double check_value(const fr_kernels *k, int function, double x, double y)
 
 static double check_accuracy(const fr_kernels *k, int function, int flush)
 {
-    const array x = array_new(k->itemsize, CHUNK), y = array_new(k->itemsize, CHUNK);
+    array x = array_new(k->itemsize, CHUNK), y = array_new(k->itemsize, CHUNK);
     double worst = 0;
     for (long n = 0; n < 4L * SAMPLES; n += CHUNK) {
         for (ptrdiff_t i = 0; i < CHUNK; i++) set(x, i, argument(n + i, k->itemsize));
@@ -74,8 +74,8 @@ static double check_accuracy(const fr_kernels *k, int function, int flush)
         for (ptrdiff_t i = 0; i < CHUNK; i++)
             if (isfinite(get(x, i))) worst = fmax(worst, check_value(k, function, get(x, i), get(y, i)));
     }
-    array_free((array *)&x);
-    array_free((array *)&y);
+    array_free(&x);
+    array_free(&y);
     return worst;
 }
 
@@ -84,7 +84,7 @@ static void check_special(const fr_kernels *k)
     static const struct {
         double x, y[FR_FUNCTIONS];
     } table[] = {{0.0, {1, 0.5, 0.0}}, {-0.0, {1, 0.5, -0.0}}, {INFINITY, {INFINITY, 1, 1}}, {-INFINITY, {0, 0, -1}}};
-    const array x = array_new(k->itemsize, 1), y = array_new(k->itemsize, 1);
+    array x = array_new(k->itemsize, 1), y = array_new(k->itemsize, 1);
     for (int function = 0; function < FR_FUNCTIONS; function++) {
         for (size_t n = 0; n < COUNT(table); n++) {
             const double want = table[n].y[function];
@@ -97,8 +97,8 @@ static void check_special(const fr_kernels *k)
         k->math[function](x.data, y.data, 1);
         CHECK(isnan(get(y, 0)), "%s %s(NaN) = %g", k->isa, names[function], get(y, 0));
     }
-    array_free((array *)&x);
-    array_free((array *)&y);
+    array_free(&x);
+    array_free(&y);
 }
 
 // An element has the same bits in every lane, in bodies and in tails; nothing past the end is touched (ASan).
@@ -112,8 +112,8 @@ static void check_tails(const fr_kernels *k)
             for (ptrdiff_t n = 0; n <= size - begin; n++) {
                 array part = array_new(k->itemsize, n);
                 k->math[function](at(x, begin), part.data, n);
-                CHECK(!memcmp(part.data, at(y, begin), (size_t)(n * k->itemsize)), "%s %s of %td from %td has other bits",
-                      k->isa, names[function], n, begin);
+                CHECK(!memcmp(part.data, at(y, begin), (size_t)(n * k->itemsize)),
+                      "%s %s of %td from %td has other bits", k->isa, names[function], n, begin);
                 array_free(&part);
             }
         array_free(&x);

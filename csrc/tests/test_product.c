@@ -30,16 +30,18 @@ static void check_product(const fr_kernels *k, ptrdiff_t M, ptrdiff_t N, ptrdiff
 {
     const ptrdiff_t padded = (N + k->lanes - 1) / k->lanes * k->lanes, ldc = N + 3;
     array a = array_random(k->itemsize, M * K, -1, 1), b = array_random(k->itemsize, K * N, -1, 1);
-    array packed = array_new(k->itemsize, K * padded), c = array_random(k->itemsize, M * ldc, -1, 1), before = array_copy(c);
-    fr_product p = {.M = M, .N = N, .K = K, .a = a.data, .a_row = K, .a_col = 1, .b = packed.data, .c = c.data, .ldc = ldc};
+    array packed = array_new(k->itemsize, K * padded);
+    array c = array_random(k->itemsize, M * ldc, -1, 1), before = array_copy(c);
+    fr_product p = {.M = M, .N = N, .K = K, .a = a.data, .a_row = K, .a_col = 1, .b = packed.data};
+    p.c = c.data, p.ldc = ldc;
     if (transposed) p.a_row = 1, p.a_col = M;
     k->pack(b.data, N, 1, K, N, FR_PANEL_MAX, packed.data);
     k->product(&p);
     for (ptrdiff_t m = 0; m < M; m++)
         for (ptrdiff_t n = 0; n < ldc; n++) {
             const double start = get(before, m * ldc + n), want = n < N ? chain(k, &p, a, b, start, m, n) : start;
-            CHECK(get(c, m * ldc + n) == want, "%s product (%td, %td, %td): c[%td, %td] is %a, not %a", k->isa, M, N, K, m, n,
-                  get(c, m * ldc + n), want);
+            CHECK(get(c, m * ldc + n) == want, "%s product (%td, %td, %td): c[%td, %td] is %a, not %a", k->isa, M, N, K,
+                  m, n, get(c, m * ldc + n), want);
         }
     array *all[] = {&a, &b, &packed, &c, &before};
     for (size_t n = 0; n < COUNT(all); n++) array_free(all[n]);
@@ -55,7 +57,8 @@ static void check_pack(const fr_kernels *k, ptrdiff_t K, ptrdiff_t N, ptrdiff_t 
     for (ptrdiff_t i = 0; i < K; i++)
         for (ptrdiff_t n = 0; n < padded; n++) {
             const ptrdiff_t begin = n / full * full, width = padded - begin < full ? padded - begin : full;
-            const double got = get(packed, begin * K + i * width + (n - begin)), want = n < N ? get(b, i * row + n * col) : 0;
+            const double got = get(packed, begin * K + i * width + (n - begin));
+            const double want = n < N ? get(b, i * row + n * col) : 0;
             CHECK(got == want, "%s pack (%td, %td) in panels of %td: [%td, %td]", k->isa, K, N, panel, i, n);
         }
     array_free(&b);
@@ -65,7 +68,8 @@ static void check_pack(const fr_kernels *k, ptrdiff_t K, ptrdiff_t N, ptrdiff_t 
 static void check_add_rows(const fr_kernels *k, ptrdiff_t M, ptrdiff_t N)
 {
     const ptrdiff_t lda = N + 2;
-    array a = array_random(k->itemsize, M * lda, -1, 1), y = array_random(k->itemsize, N, -1, 1), before = array_copy(y);
+    array a = array_random(k->itemsize, M * lda, -1, 1), y = array_random(k->itemsize, N, -1, 1);
+    array before = array_copy(y);
     k->add_rows(a.data, lda, M, N, y.data);
     for (ptrdiff_t n = 0; n < N; n++) {
         double sum = get(before, n);
@@ -79,7 +83,8 @@ static void check_add_rows(const fr_kernels *k, ptrdiff_t M, ptrdiff_t N)
 
 void test_product(const fr_kernels *k)
 {
-    const ptrdiff_t VL = k->lanes, widths[] = {1, VL - 1, VL, VL + 1, 2 * VL, 3 * VL + 1, 4 * VL, 4 * VL + 1, 9 * VL - 1};
+    const ptrdiff_t VL = k->lanes;
+    const ptrdiff_t widths[] = {1, VL - 1, VL, VL + 1, 2 * VL, 3 * VL + 1, 4 * VL, 4 * VL + 1, 9 * VL - 1};
     const ptrdiff_t heights[] = {0, 1, 2, 5, 8, 13}, sums[] = {0, 1, 7};
     for (size_t n = 0; n < COUNT(widths); n++) {
         for (size_t m = 0; m < COUNT(heights); m++) {

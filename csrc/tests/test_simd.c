@@ -7,7 +7,8 @@
         real lanes[VL];                                                                                   \
         v_store(lanes, expression);                                                                       \
         for (int lane = 0; lane < VL; lane++)                                                             \
-            CHECK(is_same(lanes[lane], want), #expression " is %a, not %a", (double)lanes[lane], (double)(want)); \
+            CHECK(is_same(lanes[lane], want), #expression " is %a, not %a", (double)lanes[lane],          \
+                  (double)(want));                                                                        \
     } while (0)
 
 // the same number, zeros with their signs, or both NaN
@@ -18,7 +19,7 @@ static const real nothing = (real)NAN, endless = (real)INFINITY;
 static void check_memory(void)
 {
     for (ptrdiff_t n = 1; n <= VL; n++) {
-        const array from = array_random(sizeof(real), n, -1, 1), to = array_new(sizeof(real), n);
+        array from = array_random(sizeof(real), n, -1, 1), to = array_new(sizeof(real), n);
         real lanes[VL];
         const vec a = v_loadn(from.data, n);
         v_store(lanes, a);
@@ -26,8 +27,8 @@ static void check_memory(void)
             CHECK(is_same(lanes[lane], lane < n ? (real)get(from, lane) : 0), "v_loadn(%td), lane %td", n, lane);
         v_storen(to.data, a, n);
         CHECK(same_bits(from, to), "v_storen(%td)", n);
-        array_free((array *)&from);
-        array_free((array *)&to);
+        array_free(&from);
+        array_free(&to);
     }
 }
 
@@ -76,7 +77,8 @@ static void check_powers(void)
 void FR_TEST_NAME(void);
 void FR_TEST_NAME(void)
 {
-    const real special[] = {0, (real)-0.0, 1, -1, (real)0.5, (real)1.5, (real)-2.5, (real)1e30, endless, -endless, nothing};
+    const real special[] = {0,          (real)-0.0, 1,       -1,       (real)0.5, (real)1.5,
+                            (real)-2.5, (real)1e30, endless, -endless, nothing};
     for (size_t m = 0; m < COUNT(special); m++)
         for (size_t n = 0; n < COUNT(special); n++) {
             check_signs_and_order(special[m], special[n]);

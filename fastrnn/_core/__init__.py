@@ -1,1 +1,1 @@
-"""The compiled core: `native` (kernels and products of our own), `recurrent` (the time loops), `_blas` (the other engine)."""
+"""The compiled core: kernels and products of our own, the time loops, and the BLAS engine."""

@@ -40,6 +40,7 @@ class Layer:
         self._version = 0
         self._foreign_version = None
         self._repacks_always = False
+        self._open_updates = 0
         self._packed = None
 
     # parameters and gradients
@@ -115,12 +116,14 @@ class Layer:
         views = {name: array.view() for name, array in self._arrays.items()}
         given = dict(views)
         self._version += 1  # nothing made before is used inside the block
+        self._open_updates += 1
         try:
             yield given
             settle(given, views)
         finally:
             for view in views.values():
                 view.flags.writeable = False
+            self._open_updates -= 1
             self._version += 1
 
     def bind(self, arrays, version=None):
@@ -163,11 +166,12 @@ class Layer:
     def _pack(self):
         """Return the pack of the present version. To be asked once a call; safe in concurrent calls."""
         version = self.version
+        unstable = self._repacks_always or self._open_updates > 0
         pack = self._packed
-        if pack is None or pack.version != version or self._repacks_always:
+        if pack is None or pack.version != version or unstable:
             pack = self._make_pack()
             pack.version = version
-            if not self._repacks_always:
+            if not unstable:
                 self._packed = pack  # the one assignment by which it is published
         return pack
 
@@ -206,13 +210,8 @@ class Layer:
 
     def __getstate__(self):
         arrays = {name: np.array(array) for name, array in self._arrays.items()}
-        unset = {
-            "_views": None,
-            "_grads": None,
-            "_packed": None,
-            "_foreign_version": None,
-            "_repacks_always": False,
-        }
+        unset = dict.fromkeys(("_views", "_grads", "_packed", "_foreign_version"))
+        unset |= {"_repacks_always": False, "_open_updates": 0}
         return {**self.__dict__, **unset, "_arrays": arrays}
 
     def __setstate__(self, state):

@@ -163,8 +163,6 @@ def _add_gradients(pack, packing, kept, mid, inner, grads, n_threads):
     add_weight("weight_hh", first, hidden, h_prev)
     if "bias_ih" in grads:
         add_bias("bias_ih", 0, cell.order)
-        add_bias(
-            "bias_hh", cell.hidden_block, tuple(range(cell.n_gates)) if cell.hidden_block else cell.order
-        )
+        add_bias("bias_hh", cell.hidden_block, tuple(range(cell.n_gates)) if cell.hidden_block else cell.order)
     if pack.projects:
         engine.add_outer(grads["weight_hr"], mid[:, : pack.R], inner[:, :H], n_threads)

@@ -61,9 +61,7 @@ class Cell:
 CELLS = {
     "rnn_tanh": Cell(1, (0,), (Forward(RNN_TANH, (0,)),), (Backward(D_RNN_TANH, (0,)),)),
     "rnn_relu": Cell(1, (0,), (Forward(RNN_RELU, (0,)),), (Backward(D_RNN_RELU, (0,)),)),
-    "lstm": Cell(
-        4, (0, 1, 2, 3), (Forward(LSTM, (0, 1, 2, 3)),), (Backward(D_LSTM, (0, 1, 2, 3)),), has_cell=True
-    ),
+    "lstm": Cell(4, (0, 1, 2, 3), (Forward(LSTM, (0, 1, 2, 3)),), (Backward(D_LSTM, (0, 1, 2, 3)),), has_cell=True),
     "gru": Cell(
         3,
         (2, 0, 1),
@@ -165,9 +163,7 @@ class DirectionPack:
         return blocks(joint, cell.order, cell.n_gates), blocks(b_hh, (cell.n_gates - 1,), cell.n_gates)
 
     def _forward(self, step, w_hh):
-        return self._operator(
-            step.kernel, _strips(w_hh, step.gates, self.cell.n_gates), self.H, step.from_mid
-        )
+        return self._operator(step.kernel, _strips(w_hh, step.gates, self.cell.n_gates), self.H, step.from_mid)
 
     def _operator(self, kernel, matrix, units, from_mid):
         panel_units, gates = native.panel(self.dtype, kernel)
@@ -192,7 +188,5 @@ class DirectionPack:
         for step in cell.backward:
             packed = self.engine.pack(blocks(w_hh, step.gates, cell.n_gates))
             column = step.block * self.Hp
-            operators.append(
-                Operator(step.kernel, packed, self.H, self.Hp, column=column, into_mid=step.into_mid)
-            )
+            operators.append(Operator(step.kernel, packed, self.H, self.Hp, column=column, into_mid=step.into_mid))
         return operators, self.engine.pack(blocks(w_ih, cell.order, cell.n_gates))

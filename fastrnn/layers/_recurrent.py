@@ -1,0 +1,313 @@
+"""What `RNN`, `LSTM` and `GRU` share: parameters, the reading of arguments, forward and backward."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from .. import init as initialisers
+from .._core import native
+from .._validation import (
+    as_array,
+    as_gradient,
+    check_choice,
+    check_dtype,
+    check_fraction,
+    check_lengths,
+    check_pair,
+    check_rng,
+    check_shape,
+    check_size,
+)
+from ._base import Layer
+from ._stack import Call
+from ._stepper import Stepper
+from .cells import CELLS, DirectionPack
+
+
+def _engine(name):
+    """Return the module of the engine `name`; None means FASTRNN_ENGINE, or the native one."""
+    source = "engine"
+    if name is None:
+        name, source = os.environ.get("FASTRNN_ENGINE") or "native", "FASTRNN_ENGINE"
+    if check_choice(source, name, ("native", "blas")) == "native":
+        return native
+    try:
+        from .._core import _blas
+    except ImportError as error:
+        raise ImportError("engine='blas' needs SciPy: pip install scipy") from error
+    return _blas
+
+
+class _Pack:
+    """The packed weights of all layers and directions, of one version."""
+
+    def __init__(self, layers):
+        self.layers = layers
+
+
+class Recurrent(Layer):
+    """What the three layers share; see `LSTM`."""
+
+    is_recurrent = True
+    proj_size = 0
+
+    def __init__(
+        self, cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype,
+        random_state, engine, init,
+    ):  # fmt: skip
+        super().__init__(check_dtype(dtype))
+        self._cell = CELLS[cell]
+        self.input_size, self.hidden_size = check_size("input_size", input_size), check_size("hidden_size", hidden_size)
+        self.num_layers, self.proj_size = check_size("num_layers", num_layers), check_size("proj_size", proj_size, 0)
+        if self.proj_size >= self.hidden_size:
+            raise ValueError(
+                f"proj_size is {self.proj_size}, expected proj_size < hidden_size = {self.hidden_size}, or 0 for none"
+            )
+        self.bias, self.batch_first, self.bidirectional = bool(bias), bool(batch_first), bool(bidirectional)
+        self.dropout = check_fraction("dropout", dropout)
+        self.engine = _engine(engine).name
+        self._create_parameters(init, random_state)
+
+    @property
+    def output_size(self):
+        """Features of the output: both directions of the (projected) hidden state."""
+        return self._directions * self._state_size
+
+    @property
+    def _directions(self):
+        return 2 if self.bidirectional else 1
+
+    @property
+    def _state_size(self):
+        return self.proj_size or self.hidden_size
+
+    def _names(self, layer, direction):
+        """Return {plain name: name in the state dict} of one direction of one layer."""
+        suffix = f"_l{layer}" + ("_reverse" if direction else "")
+        plain = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias + ["weight_hr"] * bool(self.proj_size)
+        return {name: name + suffix for name in plain}
+
+    def _shapes(self, layer):
+        gates, state_size = self._cell.n_gates * self.hidden_size, self._state_size
+        input_size = self.input_size if layer == 0 else self.output_size
+        return {
+            "weight_ih": (gates, input_size),
+            "weight_hh": (gates, state_size),
+            "bias_ih": (gates,),
+            "bias_hh": (gates,),
+            "weight_hr": (self.proj_size, self.hidden_size),
+        }
+
+    def _create_parameters(self, scheme, random_state):
+        rng = initialisers.as_generator(random_state)
+        for layer in range(self.num_layers):
+            shapes = self._shapes(layer)
+            for direction in range(self._directions):
+                names = self._names(layer, direction)
+                params = {name: np.empty(shapes[plain]) for plain, name in names.items()}
+                initialisers.initialise(params, scheme, rng, gates=self._cell.n_gates)
+                for name, values in params.items():
+                    self._parameter(name, values)
+
+    def _make_pack(self):
+        engine, params = _engine(self.engine), self.params
+        layers = [
+            [
+                DirectionPack(
+                    self._cell,
+                    engine,
+                    **{f"{_short(p)}": np.ascontiguousarray(params[n]) for p, n in self._names(k, d).items()},
+                )
+                for d in range(self._directions)
+            ]
+            for k in range(self.num_layers)
+        ]
+        return _Pack(layers)
+
+    def __repr__(self):
+        options = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
+        options += ["bidirectional=True"] if self.bidirectional else []
+        options += [f"proj_size={self.proj_size}"] if self.proj_size else []
+        return f"{type(self).__name__}({', '.join([str(self.input_size), str(self.hidden_size), *options])})"
+
+    # reading arguments
+
+    def _read_x(self, x):
+        """Return x as (seq_len, batch_size, input_size), and whether it came without a batch axis."""
+        x = as_array("x", x, self.dtype)
+        if x.ndim == 2:
+            check_shape("x", x, ("seq_len", "input_size"), (None, self.input_size))
+            return x[:, None], True
+        symbols = ("batch_size", "seq_len") if self.batch_first else ("seq_len", "batch_size")
+        check_shape("x", x, (*symbols, "input_size"), (None, None, self.input_size))
+        return (np.ascontiguousarray(x.swapaxes(0, 1)) if self.batch_first else x), False
+
+    def _state_symbols(self):
+        """Return [(symbol, size)] of the last axis of each array of a state."""
+        symbols = [("proj_size", self.proj_size) if self.proj_size else ("hidden_size", self.hidden_size)]
+        return symbols + [("hidden_size", self.hidden_size)] * self._cell.has_cell
+
+    def _state_arrays(self, name, state, batch_size, unbatched):
+        """Return the state's arrays, (num_layers * directions, batch_size, ...) each; zeros where it is None."""
+        rows = self.num_layers * self._directions
+        axes = self._state_symbols()
+        if state is None:
+            return tuple(np.zeros((rows, batch_size, size), self.dtype) for _, size in axes)
+        names = (name.replace("state", "h"), name.replace("state", "c"))
+        if self._cell.has_cell:
+            parts = check_pair(name, state, names)
+        elif isinstance(state, tuple):
+            raise TypeError(f"{names[0]} is a tuple, expected one array: a {type(self).__name__} has no cell state")
+        else:
+            parts = (state,)
+        first = "num_layers * 2" if self.bidirectional else "num_layers"
+        arrays = []
+        for part_name, part, (symbol, size) in zip(names, parts, axes, strict=False):
+            array = as_array(part_name, part, self.dtype)
+            if unbatched:
+                array = check_shape(part_name, array, (first, symbol), (rows, size))[:, None]
+            else:
+                check_shape(part_name, array, (first, "batch_size", symbol), (rows, batch_size, size))
+            arrays.append(array)
+        return tuple(arrays)
+
+    def _give_sequence(self, x, unbatched):
+        if unbatched:
+            return x[:, 0]
+        return np.ascontiguousarray(x.swapaxes(0, 1)) if self.batch_first else x
+
+    def _give_state(self, states, unbatched):
+        states = tuple(state[:, 0] if unbatched else state for state in states)
+        return states if self._cell.has_cell else states[0]
+
+    # computing
+
+    def __call__(self, x, state_0=None, lengths=None, *, return_cells=False, n_threads=None):
+        """Apply the layer, without dropout.
+
+        Parameters
+        ----------
+        x : array_like of shape (seq_len, batch_size, input_size)
+            (batch_size, seq_len, input_size) where `batch_first`; or (seq_len, input_size), one sequence.
+        state_0 : array_like of shape (num_layers * directions, batch_size, hidden_size), optional
+            h_0; of an LSTM the pair (h_0, c_0), where h_0 has proj_size features if that is set. Zeros by default.
+            Without the axis of the batch where x is one sequence.
+        lengths : array_like of int of shape (batch_size,), optional
+            Steps of each row, in any order, 0 <= length <= seq_len. What comes after is neither read nor worked on;
+            the output there is 0.
+        return_cells : bool, default=False
+            Return all cells c_t of the last layer as a third result; LSTM only.
+        n_threads : int, optional
+            At most so many threads.
+
+        Returns
+        -------
+        output : ndarray of shape (seq_len, batch_size, output_size)
+            h_t of the last layer; both directions side by side. Axes as in x.
+        state_n : ndarray, or pair of ndarray
+            Each row's state after its own last step, in the shapes of `state_0`.
+        cells : ndarray of shape (seq_len, batch_size, directions * hidden_size)
+            Only with `return_cells`.
+
+        Raises
+        ------
+        ValueError
+            Where a shape or a length does not fit.
+        TypeError
+            Where something is complex, of objects or text, or a state is no pair where one is due.
+        """
+        if return_cells and not self._cell.has_cell:
+            raise ValueError(f"return_cells is True, expected False: a {type(self).__name__} has no cells")
+        call, unbatched = self._start(x, state_0, lengths, n_threads, self._pack(), keep_cells=return_cells)
+        output, state_n = self._give_sequence(call.output, unbatched), self._give_state(call.states, unbatched)
+        if return_cells:
+            return output, state_n, self._give_sequence(call.cells, unbatched)
+        return output, state_n
+
+    def _start(self, x, state_0, lengths, n_threads, pack, **keywords):
+        x, unbatched = self._read_x(x)
+        lengths = check_lengths(lengths, *x.shape[:2])
+        states = self._state_arrays("state_0", state_0, x.shape[1], unbatched)
+        return Call(pack.layers, x, states, lengths, n_threads=n_threads, **keywords), unbatched
+
+    def forward(self, x, state_0=None, lengths=None, *, training=True, rng=None, n_threads=None):
+        """Apply the layer and keep what the gradients need.
+
+        Parameters
+        ----------
+        x, state_0, lengths, n_threads
+            As in a call. `x` must not be changed before `backward`.
+        training : bool, default=True
+            False drops nothing.
+        rng : numpy.random.Generator
+            Where the masks of dropout between layers come from; needed where one is drawn.
+
+        Returns
+        -------
+        (output, state_n) : (ndarray, ndarray or pair)
+            As in a call. The output must not be changed before `backward`.
+        backward : callable
+            ``d_x, d_state_0 = backward(d_output, d_state_n=None)``; adds the gradients of the parameters into `grads`.
+            Works once, and not after an update: RuntimeError.
+        """
+        masks = None
+        if training and self.dropout and self.num_layers > 1:
+            masks = self._masks(check_rng(rng, f"the mask of dropout={self.dropout}"))
+        pack = self._pack()
+        call, unbatched = self._start(x, state_0, lengths, n_threads, pack, keep=True, masks=masks)
+        output, state_n = self._give_sequence(call.output, unbatched), self._give_state(call.states, unbatched)
+        spend = self._single_use(pack.version)
+
+        def backward(d_output, d_state_n=None):
+            d_output = as_gradient("d_output", d_output, self.dtype, output.shape)
+            d_states_n = self._state_arrays("d_state_n", d_state_n, call.x_shape[1], unbatched)
+            spend()
+            if unbatched:
+                d_output = d_output[:, None]
+            elif self.batch_first:
+                d_output = np.ascontiguousarray(d_output.swapaxes(0, 1))
+            grads = [
+                [{p: self.grads[n] for p, n in self._names(k, d).items()} for d in range(self._directions)]
+                for k in range(self.num_layers)
+            ]
+            d_x, d_states_0 = call.backward(d_output, d_states_n, grads)
+            return self._give_sequence(d_x, unbatched), self._give_state(d_states_0, unbatched)
+
+        return (output, state_n), backward
+
+    def _masks(self, rng):
+        keep = 1.0 - self.dropout
+
+        def masks(shape):
+            """Draw 0 with probability `dropout`, else 1 / (1 - dropout) (Srivastava et al. 2014)."""
+            kept = rng.random(shape) < keep
+            return np.where(kept, 1.0 / keep if keep else 0.0, 0.0).astype(self.dtype)
+
+        return masks
+
+    def stepper(self, batch_size=1):
+        """Return an object that takes one time step at a time and keeps the state; see `Stepper`.
+
+        Parameters
+        ----------
+        batch_size : int, default=1
+
+        Returns
+        -------
+        Stepper
+
+        Raises
+        ------
+        ValueError
+            Where the layer is bidirectional: the second direction starts at the end.
+        """
+        if self.bidirectional:
+            raise ValueError(f"a bidirectional {type(self).__name__} has no stepper: it needs the whole sequence")
+        return Stepper(self, self._pack(), check_size("batch_size", batch_size))
+
+
+def _short(plain):
+    """weight_ih -> w_ih, bias_ih -> b_ih."""
+    return plain.replace("weight", "w").replace("bias", "b")
