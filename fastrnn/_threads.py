@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from ._validation import check_size
 
-# A share of work below this many multiply-adds is done sooner than another thread has been woken.
-WORK_PER_THREAD = 1_000_000
+# Multiply-adds (some 0.2 ms) below which another thread does not pay: it must be woken, and where a neighbour holds
+# its core, everybody waits for it at the end of each parallel region.
+WORK_PER_THREAD = 20_000_000
 
 _chosen = None  # by set_num_threads
 _after_fork = False

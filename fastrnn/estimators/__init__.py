@@ -1,0 +1,13 @@
+"""Recurrent networks under scikit-learn's contract: fit, predict, score."""
+
+from ._classifier import GRUClassifier, LSTMClassifier, RNNClassifier
+from ._regressor import GRURegressor, LSTMRegressor, RNNRegressor
+
+__all__ = [
+    "GRUClassifier",
+    "GRURegressor",
+    "LSTMClassifier",
+    "LSTMRegressor",
+    "RNNClassifier",
+    "RNNRegressor",
+]

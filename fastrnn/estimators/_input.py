@@ -1,0 +1,192 @@
+"""How the estimators read X: an array (n, T), an array (n, T, F), or a list of arrays (T_i, F)."""
+
+import numpy as np
+from sklearn.utils.validation import check_array, validate_data
+
+_REAL = "biuf"
+
+
+def compute_dtype(setting, dtypes):
+    """The network's dtype: the setting, or for "auto" float32 where all of X is float32, else float64."""
+    if isinstance(setting, str) and setting == "auto":
+        return np.dtype("float32" if all(d == np.float32 for d in dtypes) else "float64")
+    if setting in ("float32", "float64", np.float32, np.float64):
+        return np.dtype(setting)
+    raise ValueError(f"dtype is {setting!r}, expected 'auto', 'float32' or 'float64'")
+
+
+def read_sequences(estimator, X, *, reset):
+    """Read and check X; in ``fit`` (``reset``) also note what was learned about its columns.
+
+    Parameters
+    ----------
+    estimator : RNNClassifier or RNNRegressor
+        In ``fit`` gets ``n_features_in_`` (n_timesteps for 2-D X, as scikit-learn counts, else
+        n_features), ``_input_size``, ``_fitted_on_2d`` and ``_dtype``.
+    X : array_like of shape (n_samples, n_timesteps) or (n_samples, n_timesteps, n_features), or list of
+        arrays of shape (n_timesteps_i, n_features)
+    reset : bool
+
+    Returns
+    -------
+    sequences : ndarray of shape (n_samples, n_timesteps, n_features) or list of (n_timesteps_i, n_features)
+        In the compute type.
+    """
+    if _is_list_of_sequences(X):
+        sequences = [_one_sequence(i, x) for i, x in enumerate(X)]
+        _check_equal_features(sequences)
+        return _settle(estimator, sequences, reset)
+    n_dim = getattr(X, "ndim", None)
+    if n_dim == 3:
+        return _settle(estimator, _array_3d(X), reset)
+    if n_dim is not None and n_dim > 3:
+        raise ValueError(
+            f"X has shape {tuple(X.shape)}, expected (n_samples, n_timesteps), "
+            "(n_samples, n_timesteps, n_features) or a list of (n_timesteps_i, n_features)"
+        )
+    return _read_2d(estimator, X, reset)
+
+
+def _read_2d(estimator, X, reset):
+    """One feature a step; scikit-learn counts and names the columns."""
+    options = {"dtype": "numeric", "ensure_all_finite": False, "estimator": estimator}
+    if reset or estimator._fitted_on_2d:
+        options.pop("estimator")
+        X = validate_data(estimator, X, reset=reset, **options)
+    else:
+        X = check_array(X, **options)
+        if estimator._input_size != 1:
+            raise ValueError(
+                f"X has shape {X.shape}, which is read as (n_samples, n_timesteps) with 1 feature a step, but "
+                f"{type(estimator).__name__} is expecting {estimator._input_size} features as input: "
+                f"(n_samples, n_timesteps, n_features) = (n_samples, n_timesteps, {estimator._input_size}). "
+                "A single sequence is passed as [X]."
+            )
+    sequences = X[:, :, None]
+    if reset:
+        estimator._fitted_on_2d = True
+        estimator._input_size = 1
+        estimator._dtype = compute_dtype(estimator.dtype, [X.dtype])
+    return _finite(sequences, estimator._dtype)
+
+
+def _settle(estimator, sequences, reset):
+    """3-D and list input: note or compare the number of features, then convert."""
+    is_list = isinstance(sequences, list)
+    first = sequences[0]
+    n_features = first.shape[1]
+    if reset:
+        dtypes = [s.dtype for s in sequences] if is_list else [sequences.dtype]
+        estimator._dtype = compute_dtype(estimator.dtype, dtypes)
+        estimator._fitted_on_2d = False
+        estimator._input_size = estimator.n_features_in_ = n_features
+        if hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    elif n_features != estimator._input_size:
+        raise ValueError(_wrong_features(estimator, sequences, n_features))
+    return _finite(sequences, estimator._dtype)
+
+
+def _wrong_features(estimator, sequences, n_features):
+    expected = estimator._input_size
+    message = f"X has {n_features} features, but {type(estimator).__name__} is expecting {expected} features as input"
+    if isinstance(sequences, list):
+        swapped = all(s.shape[0] == expected for s in sequences)
+        return message + ("; it would fit as (n_timesteps, n_features): transpose each sequence" if swapped else "")
+    if sequences.shape[1] == expected:
+        message += (
+            f"; X has shape {sequences.shape}, where (n_samples, n_timesteps, n_features) is expected: "
+            "X.transpose(0, 2, 1) would fit"
+        )
+    return message
+
+
+def _is_list_of_sequences(X):
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and X.size:
+        return all(isinstance(x, (np.ndarray, list)) for x in X)
+    if not isinstance(X, (list, tuple)):
+        return False
+    if not X:
+        raise ValueError("X is empty: found array with 0 sample(s), expected at least 1 sequence")
+    if all(isinstance(x, (list, tuple)) for x in X):
+        # rows of numbers of one length are a 2-D array, as everywhere in scikit-learn
+        nested = any(isinstance(value, (list, tuple, np.ndarray)) for x in X for value in x)
+        return nested or len({len(x) for x in X}) > 1
+    return any(getattr(x, "ndim", 0) > 0 for x in X)
+
+
+def _one_sequence(i, x):
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"X[{i}] cannot be read as one array (n_timesteps, n_features): {error}") from None
+    if x.dtype.kind not in _REAL and x.size:
+        raise TypeError(f"X[{i}] has dtype {x.dtype}, expected real numbers")
+    if x.ndim == 1:
+        x = x[:, None]
+    if x.ndim != 2:
+        raise ValueError(f"X[{i}] has shape {x.shape}, expected (n_timesteps, n_features)")
+    if x.shape[0] == 0:
+        raise ValueError(f"X[{i}] is an empty sequence: shape {x.shape}, expected n_timesteps >= 1")
+    if x.shape[1] == 0:
+        raise ValueError(f"X[{i}] has shape {x.shape}, expected n_features >= 1")
+    return x
+
+
+def _check_equal_features(sequences):
+    n_features = sequences[0].shape[1]
+    for i, x in enumerate(sequences):
+        if x.shape[1] != n_features:
+            raise ValueError(
+                f"X[{i}] has shape {x.shape}, expected (n_timesteps, n_features) = (n_timesteps, {n_features}), "
+                "as in X[0]"
+            )
+
+
+def _array_3d(X):
+    X = np.asarray(X)
+    if X.dtype.kind not in _REAL:
+        if X.dtype.kind != "O":
+            raise TypeError(f"X has dtype {X.dtype}, expected real numbers")
+        X = X.astype(np.float64)  # raises for what is no number
+    if X.shape[0] == 0:
+        raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required")
+    if X.shape[1] == 0:
+        raise ValueError(f"X has shape {X.shape}: all sequences are empty, expected n_timesteps >= 1")
+    if X.shape[2] == 0:
+        raise ValueError(f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required")
+    return X
+
+
+def _finite(sequences, dtype):
+    """Convert to the compute type and refuse NaN and infinities, saying where the first one is."""
+    if isinstance(sequences, list):
+        converted = [_convert(x, dtype) for x in sequences]
+        finite = [bool(np.isfinite(x).all()) for x in converted]
+        if not all(finite):
+            first = finite.index(False)
+            count = sum(int((~np.isfinite(x)).sum()) for x, ok in zip(converted, finite, strict=True) if not ok)
+            _refuse(sequences[first], converted[first], first, count)
+        return converted
+    converted = _convert(sequences, dtype)
+    bad = ~np.isfinite(converted)
+    if bad.any():
+        first = int(np.flatnonzero(bad.any(axis=(1, 2)))[0])
+        _refuse(sequences[first], converted[first], first, int(bad.sum()))
+    return converted
+
+
+def _convert(x, dtype):
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(x, dtype=dtype)
+
+
+def _refuse(given, converted, sample, count):
+    step, feature = (int(k) for k in np.argwhere(~np.isfinite(converted))[0])
+    value = given[step, feature]
+    where = f"at sample {sample}, step {step}, feature {feature} ({count} in all)"
+    if np.isnan(value):
+        raise ValueError(f"X contains NaN {where}")
+    if np.isinf(value):
+        raise ValueError(f"X contains inf {where}")
+    raise ValueError(f"X contains {value}, too large for {converted.dtype} (inf), {where}")

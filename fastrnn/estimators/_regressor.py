@@ -1,0 +1,86 @@
+"""Regression on whole sequences."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import validate_data
+
+from ..losses import squared_error
+from ._base import BaseRNN, with_default_cell
+from ._doc import with_parameters
+
+
+@with_parameters
+class RNNRegressor(RegressorMixin, BaseRNN):
+    """Recurrent network that gives one or more numbers for a sequence.
+
+    Recurrent layers read the sequence, their outputs are pooled over time, and a dense layer gives the
+    numbers. Half the mean squared error is minimised. Targets far from the order of 1 are learned faster
+    when they are scaled (``sklearn.compose.TransformedTargetRegressor``).
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    RNNClassifier : The same for labels.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from fastrnn import RNNRegressor
+    >>> from fastrnn.datasets import adding
+    >>> X, y = adding(200, 10, random_state=0)
+    >>> model = RNNRegressor(hidden_layer_sizes=(16,), cell="gru", learning_rate_init=0.01, random_state=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # 100 epochs are few
+    ...     model = model.fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
+    """
+
+    def _read_target(self, y):
+        y = validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
+        if y.dtype.kind == "c":
+            raise ValueError(f"Complex data not supported: y has dtype {y.dtype}")
+        if y.ndim > 2:
+            raise ValueError(f"y has shape {y.shape}, expected (n_samples,) or (n_samples, n_outputs)")
+        self._flat_target = y.ndim == 1
+        target = np.ascontiguousarray(y.reshape(len(y), -1), dtype=self._dtype)
+        return target, target.shape[1], squared_error
+
+    def predict(self, X):
+        """Numbers for every sequence.
+
+        Parameters
+        ----------
+        X : array_like or list
+            As in ``fit``. A sequence's answer does not depend on the others.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs), as in ``fit``
+        """
+        output = self._run(X)
+        return output[:, 0] if self._flat_target else output
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+class LSTMRegressor(RNNRegressor):
+    """:class:`RNNRegressor` under the name that people look for; ``cell="lstm"``."""
+
+    __init__ = with_default_cell(RNNRegressor, "lstm")
+
+
+class GRURegressor(RNNRegressor):
+    """:class:`RNNRegressor` with ``cell="gru"`` by default."""
+
+    __init__ = with_default_cell(RNNRegressor, "gru")
