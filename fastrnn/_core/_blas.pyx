@@ -13,11 +13,12 @@ from scipy.linalg.cython_blas cimport dgemm, sgemm
 
 from fastrnn._core.kernels cimport fr_product
 
-from fastrnn._core.native import add_rows  # noqa: F401 - part of the engine's interface
+from fastrnn._core import native
 
 cnp.import_array()
 
 name = "blas"
+add_rows = native.add_rows  # sums are no product: both engines share them
 
 
 cdef void blas_product(const fr_product *p, ptrdiff_t itemsize) noexcept nogil:

@@ -6,8 +6,6 @@ no thread waits for another. A cell is a list of kernels (`csrc/fr_kernels.h`), 
 that stands before it (forward) or after it (backward); an engine supplies the product.
 """
 
-import numpy as np
-
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython.parallel cimport prange
@@ -132,7 +130,7 @@ def forward(engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint reve
 
 
 cdef void _forward_rows(const Loop *loop, ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
-    """All steps of the rows begin .. end. A row that starts at step t takes its state from h_0, c_0, else from its last step."""
+    """All steps of the rows begin .. end. A row that starts at step t takes its state from h_0 and c_0."""
     cdef unsigned long long state = flush_enter()
     cdef ptrdiff_t step, t, before, stop, running
     for step in range(loop.T):
@@ -243,7 +241,8 @@ cdef void _backward_rows(const Loop *loop, ptrdiff_t begin, ptrdiff_t end) noexc
     flush_restore(state)
 
 
-cdef void _backward_step(const Loop *loop, ptrdiff_t t, ptrdiff_t before, ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
+cdef void _backward_step(const Loop *loop, ptrdiff_t t, ptrdiff_t before, ptrdiff_t begin,
+                         ptrdiff_t end) noexcept nogil:
     cdef fr_step_back s
     cdef ptrdiff_t now = loop.offsets[t] + begin
     cdef bint running = 0 <= before < loop.T

@@ -4,7 +4,7 @@ from ..init import as_generator
 from ..layers import GRU, LSTM, RNN, Dense, Dropout, Pool, Sequential
 
 # A new cell is one line here.
-CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+CELLS: dict[str, type] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 
 
 def many_to_one(
