@@ -1,6 +1,7 @@
 # Every target makes what it needs: the virtual environment, the packages, the compiled parts.
 #   make demo                       train on real data, predict, draw the learning curve
 #   make test                       the whole test suite; make test EXTRAS=test,peers compares with other packages too
+#   make bench                      a table of times beside PyTorch, ONNX Runtime and OpenVINO (a large download)
 #   make lint                       linters, types and import contracts
 #   make asan                       the C tests under AddressSanitizer and UBSan
 #   make wheel-test                 sdist -> wheel -> clean environment -> tests outside this folder
@@ -9,13 +10,14 @@
 PYTHON ?= python3
 EXTRAS ?= test
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # With extensions left out, pip installs metadata and requirements; `build` then compiles only what has changed.
 INSTALL := FASTRNN_EXTENSIONS=0 $(BIN)/python -m pip install --quiet --no-build-isolation
 comma := ,
 
-.PHONY: demo test lint asan wheel-test build clean
+.PHONY: demo test lint bench asan wheel-test build clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.with-plot build
@@ -29,6 +31,9 @@ lint: $(VENV)/.with-dev build
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastrnn/_core
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.with-bench-peers build
+	$(BIN)/python -m benchmarks.table $(BENCH_ARGS)
 
 asan:
 	bash csrc/tests/run_asan.sh
