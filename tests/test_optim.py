@@ -165,7 +165,7 @@ def test_every_optimizer_finds_the_bottom_of_a_bowl(case):
     params = {"w": np.array([3.0, -2.0])}
     state = optimizer.init(params)
     for step in range(400):
-        optimizer.update(params, {"w": params["w"] * [1.0, 4.0]}, state, 0.05 * 0.99**step)
+        optimizer.update(params, {"w": params["w"] * [1.0, 4.0]}, state, 0.05 * 0.995**step)
     assert abs(params["w"]).max() < 0.02
 
 

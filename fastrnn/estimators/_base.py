@@ -113,24 +113,17 @@ arrays of shape (n_timesteps_i, n_features)
             which all was finite, and predicts.
         """
         sizes = self._check_parameters()
-        sequences = read_sequences(self, X, reset=True)
-        target, n_outputs, loss = self._read_target(y)
-        check_consistent_length(sequences, target)
-        n_samples = len(sequences)
-        rng = as_generator(self.random_state)
-        self.network_ = many_to_one(
-            self._input_size,
-            n_outputs,
-            cell=self.cell,
-            hidden_layer_sizes=sizes,
-            activation=self.activation,
-            init=self.init,
-            bidirectional=self.bidirectional,
-            pooling=self.pooling,
-            dropout=self.dropout,
-            dtype=self._dtype,
-            random_state=rng,
-        )
+        before = vars(self).copy()
+        try:
+            sequences = read_sequences(self, X, reset=True)
+            target, n_outputs, loss = self._read_target(y)
+            check_consistent_length(sequences, target)
+            rng = as_generator(self.random_state)
+            self.network_ = self._make_network(sizes, n_outputs, rng)
+        except Exception:  # an estimator that was fitted goes on as it was
+            vars(self).clear()
+            vars(self).update(before)
+            raise
         self.n_outputs_ = n_outputs
         try:
             history = train(
@@ -139,7 +132,7 @@ arrays of shape (n_timesteps_i, n_features)
                 target,
                 loss=loss,
                 optimizer=self._make_optimizer(),
-                batch_size=self._settle_batch_size(n_samples),
+                batch_size=self._settle_batch_size(len(sequences)),
                 max_iter=self.max_iter,
                 shuffle=self.shuffle,
                 rng=rng,
@@ -165,6 +158,21 @@ arrays of shape (n_timesteps_i, n_features)
                 stacklevel=2,
             )
         return self
+
+    def _make_network(self, sizes, n_outputs, rng):
+        return many_to_one(
+            self._input_size,
+            n_outputs,
+            cell=self.cell,
+            hidden_layer_sizes=sizes,
+            activation=self.activation,
+            init=self.init,
+            bidirectional=self.bidirectional,
+            pooling=self.pooling,
+            dropout=self.dropout,
+            dtype=self._dtype,
+            random_state=rng,
+        )
 
     def _keep(self, history):
         """Publish what the training left behind."""
@@ -212,6 +220,8 @@ arrays of shape (n_timesteps_i, n_features)
             check_size("batch_size", self.batch_size)
         check_size("max_iter", self.max_iter)
         check_size("n_iter_no_change", self.n_iter_no_change)
+        if self.n_threads is not None:
+            check_size("n_threads", self.n_threads)
         _check_number("learning_rate_init", self.learning_rate_init, above=0.0)
         _check_number("epsilon", self.epsilon, above=0.0)
         _check_number("alpha", self.alpha, least=0.0)
