@@ -50,6 +50,7 @@ enum fr_backward {
 // One step of one direction for `rows` rows. Pointers stand at the first row.
 typedef struct fr_step {
     ptrdiff_t rows, H, Hp;
+    ptrdiff_t u0, u1;    // vectors of units to compute, u0 a multiple of the kernel's panel
     const void *w;       // packed recurrent weights in panels of this kernel, or NULL: `product` is ready
     const void *product; // (rows, panels of this kernel, unpadded rows of width ld_product) in, only where w is NULL
     ptrdiff_t ld_product;
@@ -75,6 +76,7 @@ typedef struct fr_step {
 // what does not pass through the product that follows (which adds to it).
 typedef struct fr_step_back {
     ptrdiff_t rows, H, Hp;
+    ptrdiff_t u0, u1;    // vectors of units to compute
     void *gates;         // (rows, G Hp) in: what forward kept; out: gradient of the pre-activations
     ptrdiff_t ld_gates;
     const void *h_prev;  // (rows, H) in, GRU

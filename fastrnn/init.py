@@ -47,9 +47,7 @@ def as_generator(random_state=None):
     if isinstance(random_state, np.random.RandomState) or random_state is np.random:
         return np.random.default_rng(random_state.randint(0, 2**32, size=4, dtype=np.uint32))
     if isinstance(random_state, (bool, np.bool_)):
-        raise TypeError(
-            f"random_state is {random_state!r}, expected None, an integer, a Generator or a RandomState"
-        )
+        raise TypeError(f"random_state is {random_state!r}, expected None, an integer, a Generator or a RandomState")
     if random_state is None or isinstance(random_state, np.random.SeedSequence):
         return np.random.default_rng(random_state)
     if isinstance(random_state, (int, np.integer)):

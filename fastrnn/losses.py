@@ -23,9 +23,7 @@ def _floating(name, values):
 def _same_shape(outputs_name, outputs, target):
     target = np.asarray(target)
     if target.shape != outputs.shape:
-        raise ValueError(
-            f"target has shape {target.shape}, expected the shape of {outputs_name}, {outputs.shape}"
-        )
+        raise ValueError(f"target has shape {target.shape}, expected the shape of {outputs_name}, {outputs.shape}")
     if target.dtype.kind not in "biuf":
         raise TypeError(f"target has dtype {target.dtype}, expected real numbers")
     return target.astype(outputs.dtype, copy=False)

@@ -54,7 +54,5 @@ def mean_squared_error(target, predicted):
 def _same_shape(target, predicted):
     target, predicted = np.asarray(target), np.asarray(predicted)
     if target.shape != predicted.shape:
-        raise ValueError(
-            f"predicted has shape {predicted.shape}, expected the shape of target, {target.shape}"
-        )
+        raise ValueError(f"predicted has shape {predicted.shape}, expected the shape of target, {target.shape}")
     return target, predicted

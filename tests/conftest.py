@@ -15,9 +15,12 @@ def rng():
     return np.random.default_rng(20240607)
 
 
-@pytest.fixture
-def exact_threads(monkeypatch):
-    """Give a layer all the threads that its n_threads allows, where otherwise little work gets fewer."""
+@pytest.fixture(params=["rows", "units"])
+def exact_threads(request, monkeypatch):
+    """Give a layer all the threads that its n_threads allows, sharing rows or units, whatever would pay."""
     from fastrnn import _threads
+    from fastrnn.layers import _direction
+
+    monkeypatch.setattr(_direction, "FORCED_PLAN", request.param)
 
     monkeypatch.setattr(_threads, "WORK_PER_THREAD", 1e-9)

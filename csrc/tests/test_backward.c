@@ -93,7 +93,7 @@ static fixture fixture_new(const fr_kernels *k, int kernel, ptrdiff_t rows, ptrd
 static void run(const fixture *x, int with_output, int projected)
 {
     const fr_step_back s = {
-        .rows = x->rows, .H = x->H, .Hp = x->Hp,
+        .rows = x->rows, .H = x->H, .Hp = x->Hp, .u0 = 0, .u1 = x->Hp / x->k->lanes,
         .gates = x->gates.data, .ld_gates = BLOCKS * x->Hp,
         .h_prev = x->h_prev.data, .ld_h_prev = x->ld_h,
         .c_prev = x->c_prev.data, .ld_c_prev = x->Hp,

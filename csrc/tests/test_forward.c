@@ -70,7 +70,7 @@ static void run(const fixture *x, ptrdiff_t row, ptrdiff_t rows, int keep, int w
 {
     const int needs_mid = with_mid || x->kernel == FR_GRU_RESET;
     const fr_step s = {
-        .rows = rows, .H = x->H, .Hp = x->Hp,
+        .rows = rows, .H = x->H, .Hp = x->Hp, .u0 = 0, .u1 = x->Hp / x->k->lanes,
         .w = is_ready ? NULL : x->packed.data,
         .product = at(x->product, row * x->G * x->Hp), .ld_product = x->G * x->Hp,
         .a = at(x->a, row * x->K), .K = x->K, .lda = x->K,

@@ -4,7 +4,7 @@ cdef extern from "fr_kernels.h" nogil:
     const int FR_FUNCTIONS, FR_FORWARD_KERNELS, FR_BACKWARD_KERNELS, FR_PANEL_MAX
 
     ctypedef struct fr_step:
-        ptrdiff_t rows, H, Hp
+        ptrdiff_t rows, H, Hp, u0, u1
         const void *w
         const void *product
         ptrdiff_t ld_product
@@ -26,7 +26,7 @@ cdef extern from "fr_kernels.h" nogil:
         ptrdiff_t ld_mid
 
     ctypedef struct fr_step_back:
-        ptrdiff_t rows, H, Hp
+        ptrdiff_t rows, H, Hp, u0, u1
         void *gates
         ptrdiff_t ld_gates
         const void *h_prev
@@ -73,3 +73,11 @@ cdef extern from "fr_kernels.h" nogil:
 
 # C[m, n] += sum_k A[m, k] B[k, n] on an engine's own form of B; `itemsize` tells the dtype.
 ctypedef void (*product_function)(const fr_product *p, ptrdiff_t itemsize) noexcept nogil
+
+
+cdef extern from "fr_team.h" nogil:
+    ctypedef struct fr_barrier:
+        pass
+    int fr_team_rank()
+    int fr_team_size()
+    void fr_barrier_wait(fr_barrier *b, int team)

@@ -1,17 +1,23 @@
 """The time loops, written once for all cells, dtypes and engines.
 
 A batch comes packed: time-major, rows sorted by falling length, padding taken out. Step t holds the rows
-`offsets[t] .. offsets[t+1]`, which are the first of the batch; S rows in all. Rows are dealt out over threads, and
-no thread waits for another. A cell is a list of kernels (`csrc/fr_kernels.h`), each with the weights of the product
-that stands before it (forward) or after it (backward); an engine supplies the product.
+`offsets[t] .. offsets[t+1]`, which are the first of the batch; S rows in all. A cell is a list of kernels
+(`csrc/fr_kernels.h`), each with the weights of the product that stands before it (forward) or after it (backward); an
+engine supplies the product.
+
+Threads share either rows, and then none waits for another, or the units of every step, and then all wait for each other
+once per kernel, since the next product reads what all have written.
 """
 
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from cython.parallel cimport prange
+from cython.parallel cimport parallel
 from libc.string cimport memset
 
-from fastrnn._core.kernels cimport fr_kernels, fr_product, fr_step, fr_step_back, product_function
+from fastrnn._core.kernels cimport (
+    FR_PANEL_MAX, fr_barrier, fr_barrier_wait, fr_kernels, fr_product, fr_step, fr_step_back, fr_team_rank,
+    fr_team_size, product_function,
+)
 from fastrnn._core.native cimport flush_enter, flush_restore, kernels_of, native_product
 
 cnp.import_array()
@@ -45,6 +51,16 @@ cdef struct Loop:
     Matrix gates, out, h_0, c_0, cells, mid, scratch, inner
     Matrix d_out, dh, dc, d_mid
     const void *b_hn
+    bint by_units
+    ptrdiff_t n_shares
+    const long long *bounds
+    fr_barrier barrier
+
+
+# The part of a run that one thread does: rows begin .. end, and of every step's units the part-th of `parts`.
+cdef struct Share:
+    ptrdiff_t begin, end
+    int part, parts
 
 
 cdef Matrix _matrix(cnp.ndarray a):
@@ -65,9 +81,12 @@ cdef inline ptrdiff_t _rows_at(const Loop *loop, ptrdiff_t t) noexcept nogil:
     return loop.offsets[t + 1] - loop.offsets[t] if 0 <= t < loop.T else 0
 
 
-cdef void _fill(Loop *loop, engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint reverse):
+cdef void _fill(Loop *loop, engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint reverse,
+                cnp.ndarray bounds, bint by_units):
+    memset(loop, 0, sizeof(Loop))
+    loop.by_units, loop.n_shares = by_units, bounds.shape[0] - 1
+    loop.bounds = <const long long *>cnp.PyArray_DATA(bounds)
     loop.kernels = kernels_of(gates.itemsize)
-    loop.product = NULL
     if engine.name != "native":
         loop.product = <product_function>PyCapsule_GetPointer(engine.product, "fastrnn.product")
     loop.itemsize, loop.T, loop.reverse = gates.itemsize, offsets.shape[0] - 1, reverse
@@ -87,7 +106,7 @@ cdef void _fill(Loop *loop, engine, operators, cnp.ndarray gates, cnp.ndarray of
 
 def forward(engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint reverse, cnp.ndarray h_0, cnp.ndarray out,
             cnp.ndarray c_0, cnp.ndarray cells, cnp.ndarray mid, cnp.ndarray scratch, cnp.ndarray b_hn, bint keep,
-            cnp.ndarray bounds):
+            cnp.ndarray bounds, bint by_units, int n_threads):
     """Run one direction of one layer over all steps.
 
     Parameters
@@ -113,40 +132,85 @@ def forward(engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint reve
         Scratch for the products of another engine than the native.
     b_hn : ndarray of shape (Hp,) or None
     keep : bool
-    bounds : int64 ndarray of shape (n_threads + 1,)
-        Thread i runs rows bounds[i] .. bounds[i + 1].
+    bounds : int64 ndarray of shape (n_shares + 1,)
+        Share i has the rows bounds[i] .. bounds[i + 1].
+    by_units : bool
+        The units of every step are dealt out over the threads, instead of the shares of rows.
+    n_threads : int
+        At most so many threads; the environment may give fewer.
     """
     cdef Loop loop
-    _fill(&loop, engine, operators, gates, offsets, reverse)
+    _fill(&loop, engine, operators, gates, offsets, reverse, bounds, by_units)
     loop.h_0, loop.out, loop.c_0, loop.cells = _matrix(h_0), _matrix(out), _matrix(c_0), _matrix(cells)
     loop.mid, loop.scratch, loop.keep = _matrix(mid), _matrix(scratch), keep
     loop.per_step_cells = cells is not None and cells is not c_0
     loop.b_hn = NULL if b_hn is None else cnp.PyArray_DATA(b_hn)
-    cdef int n_threads = bounds.shape[0] - 1, i
-    cdef const long long *bound = <const long long *>cnp.PyArray_DATA(bounds)
-    with nogil:
-        for i in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1, use_threads_if=n_threads > 1):
-            _forward_rows(&loop, bound[i], bound[i + 1])
+    if n_threads == 1:
+        with nogil:
+            _run(&loop, 0, 1, _forward_share)
+    else:
+        with nogil, parallel(num_threads=n_threads):
+            _run(&loop, fr_team_rank(), fr_team_size(), _forward_share)
 
 
-cdef void _forward_rows(const Loop *loop, ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
-    """All steps of the rows begin .. end. A row that starts at step t takes its state from h_0 and c_0."""
+ctypedef void (*share_function)(Loop *loop, Share share) noexcept nogil
+
+
+cdef void _run(Loop *loop, int rank, int team, share_function run_share) noexcept nogil:
+    """The shares of one thread of a team."""
     cdef unsigned long long state = flush_enter()
-    cdef ptrdiff_t step, t, before, stop, running
-    for step in range(loop.T):
-        t = loop.T - 1 - step if loop.reverse else step
-        before = t + 1 if loop.reverse else t - 1
-        stop = min(end, _rows_at(loop, t))
-        running = min(stop, _rows_at(loop, before))
-        if running > begin:
-            _forward_step(loop, t, before, begin, running)
-        if stop > max(begin, running):
-            _forward_step(loop, t, -1, max(begin, running), stop)
+    cdef Share share
+    cdef ptrdiff_t i = 0 if loop.by_units else rank
+    share.part, share.parts = (rank if loop.by_units else 0), (team if loop.by_units else 1)
+    while i < loop.n_shares:
+        share.begin, share.end = loop.bounds[i], loop.bounds[i + 1]
+        run_share(loop, share)
+        i += 1 if loop.by_units else team
     flush_restore(state)
 
 
-cdef void _forward_step(const Loop *loop, ptrdiff_t t, ptrdiff_t before, ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
-    """Step t of the rows begin .. end, whose state stands at step `before`, or in h_0 and c_0 where that is no step."""
+cdef inline void _units(const Share *share, ptrdiff_t vectors, ptrdiff_t panel, ptrdiff_t *u0,
+                        ptrdiff_t *u1) noexcept nogil:
+    """Of `vectors` vectors of units in whole panels, those of this share."""
+    cdef ptrdiff_t panels = (vectors + panel - 1) // panel
+    u0[0] = min(vectors, panels * share.part // share.parts * panel)
+    u1[0] = min(vectors, panels * (share.part + 1) // share.parts * panel)
+
+
+# A step of a share falls into two runs of rows: those whose state stands at the step before, and those that start here
+# (in the direction that reads backwards a row starts at its own end).
+cdef struct Runs:
+    ptrdiff_t t, before
+    ptrdiff_t begin, middle, end
+
+
+cdef inline Runs _runs(const Loop *loop, Share share, ptrdiff_t t) noexcept nogil:
+    cdef Runs runs
+    runs.t = t
+    runs.before = t + 1 if loop.reverse else t - 1
+    runs.begin = share.begin
+    runs.end = max(share.begin, min(share.end, _rows_at(loop, t)))
+    runs.middle = max(share.begin, min(runs.end, _rows_at(loop, runs.before)))
+    return runs
+
+
+cdef void _forward_share(Loop *loop, Share share) noexcept nogil:
+    cdef ptrdiff_t step
+    cdef int i
+    cdef Runs runs
+    for step in range(loop.T):
+        runs = _runs(loop, share, loop.T - 1 - step if loop.reverse else step)
+        for i in range(loop.n_operators):
+            if runs.middle > runs.begin:
+                _forward_step(loop, &loop.operators[i], &share, runs.t, runs.before, runs.begin, runs.middle)
+            if runs.end > runs.middle:
+                _forward_step(loop, &loop.operators[i], &share, runs.t, -1, runs.middle, runs.end)
+            fr_barrier_wait(&loop.barrier, share.parts)
+
+
+cdef void _forward_step(const Loop *loop, const Operator *op, const Share *share, ptrdiff_t t, ptrdiff_t before,
+                        ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
+    """One kernel of step t for the rows begin .. end, whose state stands at step `before`, or in h_0, c_0."""
     cdef fr_step s
     cdef ptrdiff_t now = loop.offsets[t] + begin
     cdef bint running = 0 <= before < loop.T
@@ -154,6 +218,8 @@ cdef void _forward_step(const Loop *loop, ptrdiff_t t, ptrdiff_t before, ptrdiff
     cdef Matrix h_prev = loop.out if running else loop.h_0
     memset(&s, 0, sizeof(s))
     s.rows, s.keep, s.b_hn = end - begin, loop.keep, loop.b_hn
+    s.H, s.Hp = op.H, op.Hp
+    _units(share, op.Hp // loop.kernels.lanes, loop.kernels.panel_units[op.kernel], &s.u0, &s.u1)
     s.gates, s.ld_gates = _row(loop, loop.gates, now), loop.gates.ld
     s.h_prev, s.ld_h_prev = _row(loop, h_prev, last), h_prev.ld
     s.h, s.ld_h = _row(loop, loop.out, now), loop.out.ld
@@ -166,35 +232,33 @@ cdef void _forward_step(const Loop *loop, ptrdiff_t t, ptrdiff_t before, ptrdiff
     elif loop.c_0.data != NULL:
         s.c, s.ld_c = _row(loop, loop.c_0, begin), loop.c_0.ld
         s.c_prev, s.ld_c_prev = s.c, s.ld_c
-    cdef int i
-    for i in range(loop.n_operators):
-        _apply(loop, &loop.operators[i], &s, begin)
-
-
-cdef inline void _apply(const Loop *loop, const Operator *op, fr_step *s, ptrdiff_t begin) noexcept nogil:
-    cdef fr_product p
-    s.H, s.Hp, s.K = op.H, op.Hp, op.K
     s.a = <const void *>s.mid if op.from_mid else s.h_prev
     s.lda = s.ld_mid if op.from_mid else s.ld_h_prev
-    s.w = op.w
+    s.w, s.K = op.w, op.K
     if loop.product != NULL:
-        p.M, p.N, p.K = s.rows, op.N, op.K
-        p.a, p.a_row, p.a_col, p.b = s.a, s.lda, 1, op.w
-        p.c, p.ldc = _row(loop, loop.scratch, begin), loop.scratch.ld
-        memset(p.c, 0, s.rows * loop.scratch.ld * loop.itemsize)
-        loop.product(&p, loop.itemsize)
-        s.w, s.product, s.ld_product = NULL, p.c, p.ldc
-    loop.kernels.forward[op.kernel](s)
+        _multiply_ahead(loop, op, &s, begin)
+    loop.kernels.forward[op.kernel](&s)
+
+
+cdef void _multiply_ahead(const Loop *loop, const Operator *op, fr_step *s, ptrdiff_t begin) noexcept nogil:
+    """Let another engine than the native make the product that the kernel then finds ready."""
+    cdef fr_product p
+    p.M, p.N, p.K = s.rows, op.N, op.K
+    p.a, p.a_row, p.a_col, p.b = s.a, s.lda, 1, op.w
+    p.c, p.ldc = _row(loop, loop.scratch, begin), loop.scratch.ld
+    memset(p.c, 0, s.rows * loop.scratch.ld * loop.itemsize)
+    loop.product(&p, loop.itemsize)
+    s.w, s.product, s.ld_product = NULL, p.c, p.ldc
 
 
 def backward(engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint reverse, cnp.ndarray h_0, cnp.ndarray out,
              cnp.ndarray c_0, cnp.ndarray cells, cnp.ndarray d_out, cnp.ndarray dh, cnp.ndarray dc, cnp.ndarray mid,
-             cnp.ndarray inner, cnp.ndarray d_mid, cnp.ndarray bounds):
+             cnp.ndarray inner, cnp.ndarray d_mid, cnp.ndarray bounds, bint by_units, int n_threads):
     """Run the steps of `forward` backwards (back-propagation through time, Werbos 1990).
 
     Parameters
     ----------
-    engine, offsets, reverse, h_0, out, c_0, cells, bounds
+    engine, offsets, reverse, h_0, out, c_0, cells, bounds, by_units, n_threads
         As in `forward`, which was called with ``keep=True``.
     operators : sequence of fastrnn.layers.cells.Operator
         The kernels of a step backwards, each with the product that follows.
@@ -213,44 +277,55 @@ def backward(engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint rev
         Scratch, zeros.
     """
     cdef Loop loop
-    _fill(&loop, engine, operators, gates, offsets, reverse)
+    _fill(&loop, engine, operators, gates, offsets, reverse, bounds, by_units)
     if loop.product == NULL:
         loop.product = native_product
     loop.h_0, loop.out, loop.c_0, loop.cells = _matrix(h_0), _matrix(out), _matrix(c_0), _matrix(cells)
     loop.d_out, loop.dh, loop.dc = _matrix(d_out), _matrix(dh), _matrix(dc)
     loop.mid, loop.inner, loop.d_mid = _matrix(mid), _matrix(inner), _matrix(d_mid)
-    cdef int n_threads = bounds.shape[0] - 1, i
-    cdef const long long *bound = <const long long *>cnp.PyArray_DATA(bounds)
-    with nogil:
-        for i in prange(n_threads, num_threads=n_threads, schedule="static", chunksize=1, use_threads_if=n_threads > 1):
-            _backward_rows(&loop, bound[i], bound[i + 1])
+    if n_threads == 1:
+        with nogil:
+            _run(&loop, 0, 1, _backward_share)
+    else:
+        with nogil, parallel(num_threads=n_threads):
+            _run(&loop, fr_team_rank(), fr_team_size(), _backward_share)
 
 
-cdef void _backward_rows(const Loop *loop, ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
-    cdef unsigned long long state = flush_enter()
-    cdef ptrdiff_t step, t, before, stop, running
+cdef void _backward_share(Loop *loop, Share share) noexcept nogil:
+    cdef ptrdiff_t step
+    cdef int i
+    cdef Runs runs
     for step in range(loop.T):
-        t = step if loop.reverse else loop.T - 1 - step
-        before = t + 1 if loop.reverse else t - 1
-        stop = min(end, _rows_at(loop, t))
-        running = min(stop, _rows_at(loop, before))
-        if running > begin:
-            _backward_step(loop, t, before, begin, running)
-        if stop > max(begin, running):
-            _backward_step(loop, t, -1, max(begin, running), stop)
-    flush_restore(state)
+        runs = _runs(loop, share, step if loop.reverse else loop.T - 1 - step)
+        for i in range(loop.n_operators):
+            if runs.middle > runs.begin:
+                _backward_step(loop, &loop.operators[i], &share, runs.t, runs.before, runs.begin, runs.middle)
+            if runs.end > runs.middle:
+                _backward_step(loop, &loop.operators[i], &share, runs.t, -1, runs.middle, runs.end)
+            fr_barrier_wait(&loop.barrier, share.parts)
+            if runs.end > runs.begin:
+                _multiply_back(loop, &loop.operators[i], &share, runs.t, runs.begin, runs.end)
 
 
-cdef void _backward_step(const Loop *loop, ptrdiff_t t, ptrdiff_t before, ptrdiff_t begin,
-                         ptrdiff_t end) noexcept nogil:
+# The projected LSTM keeps two things for its weight gradients: the gradient of its output, which the projection's
+# kernel writes (`mid`), and what was projected (`inner`).
+cdef inline Matrix _mid(const Loop *loop, const Operator *op) noexcept nogil:
+    return loop.inner if loop.inner.data != NULL and not op.from_mid else loop.mid
+
+
+cdef void _backward_step(const Loop *loop, const Operator *op, const Share *share, ptrdiff_t t, ptrdiff_t before,
+                         ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
+    """One kernel of step t for the rows begin .. end, whose state before stands at step `before`, or in h_0, c_0."""
     cdef fr_step_back s
     cdef ptrdiff_t now = loop.offsets[t] + begin
     cdef bint running = 0 <= before < loop.T
     cdef ptrdiff_t last = loop.offsets[before] + begin if running else begin
     cdef Matrix h_prev = loop.out if running else loop.h_0
     cdef Matrix c_prev = loop.cells if running else loop.c_0
+    cdef Matrix mid = _mid(loop, op)
     memset(&s, 0, sizeof(s))
-    s.rows = end - begin
+    s.rows, s.H, s.Hp = end - begin, op.H, op.Hp
+    _units(share, op.Hp // loop.kernels.lanes, FR_PANEL_MAX, &s.u0, &s.u1)
     s.gates, s.ld_gates = _row(loop, loop.gates, now), loop.gates.ld
     s.h_prev, s.ld_h_prev = _row(loop, h_prev, last), h_prev.ld
     s.d_out, s.ld_d_out = _row(loop, loop.d_out, now), loop.d_out.ld
@@ -261,24 +336,26 @@ cdef void _backward_step(const Loop *loop, ptrdiff_t t, ptrdiff_t before, ptrdif
         s.dc, s.ld_dc = _row(loop, loop.dc, begin), loop.dc.ld
     if loop.d_mid.data != NULL:
         s.d_mid, s.ld_d_mid = _row(loop, loop.d_mid, begin), loop.d_mid.ld
-    cdef int i
-    for i in range(loop.n_operators):
-        _apply_back(loop, &loop.operators[i], &s, now)
+    if mid.data != NULL:
+        s.mid, s.ld_mid = _row(loop, mid, now), mid.ld
+    loop.kernels.backward[op.kernel](&s)
 
 
-cdef inline void _apply_back(const Loop *loop, const Operator *op, fr_step_back *s, ptrdiff_t now) noexcept nogil:
+cdef void _multiply_back(const Loop *loop, const Operator *op, const Share *share, ptrdiff_t t, ptrdiff_t begin,
+                         ptrdiff_t end) noexcept nogil:
+    """Take the gradients of step t through recurrent weights: this share's columns, from the units of all."""
     cdef fr_product p
-    s.H, s.Hp = op.H, op.Hp
-    # the projected LSTM keeps two things: the gradient of its output (from the projection) and what was projected
-    s.mid = _row(loop, loop.inner, now) if loop.inner.data != NULL and not op.from_mid else _row(loop, loop.mid, now)
-    s.ld_mid = loop.inner.ld if loop.inner.data != NULL and not op.from_mid else loop.mid.ld
-    if loop.mid.data == NULL:
-        s.mid = NULL
-    loop.kernels.backward[op.kernel](s)
-    p.M, p.N, p.K = s.rows, op.N, op.K
-    p.a = s.mid if op.from_mid else <char *>s.gates + op.column * loop.itemsize
-    p.a_row, p.a_col = (s.ld_mid if op.from_mid else s.ld_gates), 1
-    p.b = op.w
-    p.c = s.d_mid if op.into_mid else s.dh
-    p.ldc = s.ld_d_mid if op.into_mid else s.ld_dh
+    cdef ptrdiff_t u0, u1, first
+    cdef ptrdiff_t lanes = loop.kernels.lanes, now = loop.offsets[t] + begin
+    cdef Matrix a = _mid(loop, op) if op.from_mid else loop.gates
+    cdef Matrix c = loop.d_mid if op.into_mid else loop.dh
+    _units(share, (op.N + lanes - 1) // lanes, FR_PANEL_MAX, &u0, &u1)
+    first = u0 * lanes
+    p.M, p.N, p.K = end - begin, min(op.N, u1 * lanes) - first, op.K
+    if p.N <= 0:
+        return
+    p.a = _row(loop, a, now) + (0 if op.from_mid else op.column * loop.itemsize)
+    p.a_row, p.a_col = a.ld, 1
+    p.b = <const char *>op.w + first * op.K * loop.itemsize
+    p.c, p.ldc = _row(loop, c, begin) + first * loop.itemsize, c.ld
     loop.product(&p, loop.itemsize)

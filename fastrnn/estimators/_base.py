@@ -195,9 +195,7 @@ arrays of shape (n_timesteps_i, n_features)
             return RMSprop(rate, epsilon=self.epsilon)
         if self.solver == "adam":
             return Adam(rate, self.beta_1, self.beta_2, self.epsilon)
-        return AdamW(
-            rate, self.beta_1, self.beta_2, self.epsilon, weight_decay=self.alpha, decay_vectors=False
-        )
+        return AdamW(rate, self.beta_1, self.beta_2, self.epsilon, weight_decay=self.alpha, decay_vectors=False)
 
     def _check_parameters(self):
         """Check all parameters; return the hidden sizes as a tuple."""

@@ -9,6 +9,11 @@ import numpy as np
 from .._core import native, recurrent
 from .cells import unblock
 
+ROWS_PER_THREAD = 6  # rows that fill a tile
+PANEL_VECTORS = 4  # vectors of units that are dealt out together
+WORK_PER_BARRIER = 30_000  # multiply-adds of a step (some 0.6 us) that pay for one more thread at its barrier
+FORCED_PLAN = None  # "rows" or "units", by tests
+
 
 class Kept(NamedTuple):
     """What backward needs of a forward run."""
@@ -33,6 +38,26 @@ def _padded_state(state, columns):
     out = np.zeros((state.shape[0], columns), state.dtype)
     out[:, : state.shape[1]] = state
     return out
+
+
+def _plan(pack, packing, n_threads):
+    """How the steps of a run are dealt out: (bounds of shares of rows, by units?, number of threads).
+
+    By rows where every thread gets whole tiles of them, since then no thread waits for another; by units where rows
+    are few and a step is long against the barrier that ends it. Other engines multiply whole matrices: by rows.
+    """
+    rows = packing.batch_size
+    if n_threads == 1:
+        return packing.bounds(1), False, 1
+    by_units = FORCED_PLAN == "units" if FORCED_PLAN else rows < ROWS_PER_THREAD * n_threads
+    if by_units and pack.engine is native:
+        panels = -(-pack.Hp // (PANEL_VECTORS * native.lanes(pack.dtype)))
+        work = rows * pack.cell.n_gates * pack.H * pack.R
+        n_units = n_threads if FORCED_PLAN else min(n_threads, panels, int(work / WORK_PER_BARRIER))
+        if n_units > 1:
+            return packing.bounds(1), True, n_units
+    n_threads = max(1, min(n_threads, rows))
+    return packing.bounds(n_threads), False, n_threads
 
 
 def run_forward(pack, packing, x, h_0, c_0, out, *, reverse, keep, keep_cells, n_threads):
@@ -70,23 +95,11 @@ def run_forward(pack, packing, x, h_0, c_0, out, *, reverse, keep, keep_cells, n
     scratch = None
     if engine is not native:
         scratch = _matrix(N, max(operator.weights.N for operator in pack.forward), dtype)
-    bounds = packing.bounds(n_threads)
+    plan = _plan(pack, packing, n_threads)
     recurrent.forward(
-        engine,
-        pack.forward,
-        gates,
-        packing.offsets,
-        reverse,
-        h_0,
-        out,
-        c_0,
-        cells,
-        mid,
-        scratch,
-        pack.b_hn,
-        keep,
-        bounds,
-    )
+        engine, pack.forward, gates, packing.offsets, reverse, h_0, out, c_0, cells, mid, scratch, pack.b_hn, keep,
+        *plan,
+    )  # fmt: skip
     h_n = packing.last(out, h_0, reverse)
     c_n = None
     if cell.has_cell:
@@ -129,7 +142,7 @@ def run_backward(pack, packing, kept, d_out, d_h_n, d_c_n, grads, *, n_threads):
         inner = _matrix(S, Hp, pack.dtype)
     recurrent.backward(
         engine, operators, kept.gates, packing.offsets, kept.reverse, kept.h_0, kept.out, kept.c_0, kept.cells, d_out,
-        dh, dc, mid, inner, d_mid, packing.bounds(n_threads),
+        dh, dc, mid, inner, d_mid, *_plan(pack, packing, n_threads),
     )  # fmt: skip
     _add_gradients(pack, packing, kept, mid, inner, grads, n_threads)
     d_x = engine.matmul(kept.gates[:, : cell.n_gates * Hp], w_ih, None, None, n_threads)

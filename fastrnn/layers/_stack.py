@@ -38,7 +38,7 @@ class Call:
         first = packs[0][0]
         self.engine, self.dtype = first.engine, first.dtype
         work = self.packing.size * sum(p.w_ih.N * (p.I + p.R) for layer in packs for p in layer)
-        self.n_threads = _threads.resolve(n_threads, work * (3 if keep else 1), max(1, x.shape[1]))
+        self.n_threads = _threads.resolve(n_threads, work * (3 if keep else 1), max(x.shape[1], first.H))
         self.cells = None
         self.kept, self.dropped = [], []
         with self._blas():

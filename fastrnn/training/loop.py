@@ -201,7 +201,8 @@ def _run_epoch(network, sequences, target, batches, plan, state, history, keeper
     total, n_samples, largest_norm = 0.0, 0, 0.0
     for number, indices in enumerate(batches):
         x, lengths = pad_batch(sequences, indices, network.dtype)
-        value, norm = _gradients(network, x, lengths, target[indices], plan)
+        with np.errstate(over="ignore", invalid="ignore"):  # said once, by the error below
+            value, norm = _gradients(network, x, lengths, target[indices], plan)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise NonFiniteLossError(_non_finite_message(value, norm, x, number, history, keeper))
         keeper.confirm()
@@ -217,9 +218,7 @@ def _run_epoch(network, sequences, target, batches, plan, state, history, keeper
 def _gradients(network, x, lengths, target, plan):
     """Fill network.grads for one batch, clipped: loss with its penalty, norm before clipping by norm."""
     network.zero_grad()
-    (output, _), backward = network.forward(
-        x, lengths=lengths, training=True, rng=plan.rng, n_threads=plan.n_threads
-    )
+    (output, _), backward = network.forward(x, lengths=lengths, training=True, rng=plan.rng, n_threads=plan.n_threads)
     value, d_output = plan.loss(output, target)
     backward(d_output)
     grads = network.grads
