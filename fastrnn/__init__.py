@@ -17,8 +17,8 @@ _HOME_OF_NAME = {
     "Dropout": "layers",
     "Pool": "layers",
     "Sequential": "layers",
-    "RNNClassifier": "estimators",
-    "RNNRegressor": "estimators",
+    **dict.fromkeys(("RNNClassifier", "LSTMClassifier", "GRUClassifier"), "estimators"),
+    **dict.fromkeys(("RNNRegressor", "LSTMRegressor", "GRURegressor"), "estimators"),
     "show_versions": "_show_versions",
     "get_num_threads": "_threads",
     "set_num_threads": "_threads",
@@ -29,7 +29,7 @@ _SUBMODULES = (
 
 __all__ = [  # noqa: F822  (the names come from __getattr__)
     *["GRU", "LSTM", "RNN", "Dense", "Dropout", "Embedding", "Pool", "Sequential"],
-    *["RNNClassifier", "RNNRegressor"],
+    *["RNNClassifier", "LSTMClassifier", "GRUClassifier", "RNNRegressor", "LSTMRegressor", "GRURegressor"],
     *["datasets", "init", "losses", "metrics", "optim"],
     *["get_num_threads", "set_num_threads", "show_versions", "__version__"],
 ]
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from fastrnn._show_versions import show_versions as show_versions
     from fastrnn._threads import get_num_threads as get_num_threads
     from fastrnn._threads import set_num_threads as set_num_threads
+    from fastrnn.estimators import GRUClassifier as GRUClassifier
+    from fastrnn.estimators import GRURegressor as GRURegressor
+    from fastrnn.estimators import LSTMClassifier as LSTMClassifier
+    from fastrnn.estimators import LSTMRegressor as LSTMRegressor
     from fastrnn.estimators import RNNClassifier as RNNClassifier
     from fastrnn.estimators import RNNRegressor as RNNRegressor
     from fastrnn.layers import GRU as GRU

@@ -40,6 +40,8 @@ def _weighted_mean(per_sample, d_per_sample, sample_weight):
     weight = np.asarray(sample_weight, dtype=np.float64)
     if weight.shape != per_sample.shape:
         raise ValueError(f"sample_weight has shape {weight.shape}, expected {per_sample.shape}")
+    if not (np.isfinite(weight) & (weight >= 0.0)).all():
+        raise ValueError("sample_weight holds a negative number, an infinite one or NaN, expected weights >= 0")
     total = float(np.sum(weight))
     if not total > 0.0:
         raise ValueError(f"sample_weight sums to {total}, expected a sum > 0")

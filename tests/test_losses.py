@@ -44,21 +44,18 @@ def _numeric_gradient(function, x, step=1e-6):
     return gradient
 
 
+@pytest.mark.parametrize("shape", [(4, 3), (1, 1), (3, 2, 4)])
 @pytest.mark.parametrize("name", LOSSES)
-def test_value_is_the_mean_of_the_definition_over_samples(name, rng):
-    outputs, target = _problem(name, rng)
+def test_value_is_the_weighted_mean_of_the_definition_over_samples(name, shape, rng):
+    outputs, target = _problem(name, rng, shape)
+    samples = list(np.ndindex(shape[:-1]))
+    losses = [_plain_loss(name, outputs[k], target[k]) for k in samples]
     value, _ = LOSSES[name](outputs, target)
     assert isinstance(value, float)
-    expected = sum(_plain_loss(name, z, y) for z, y in zip(outputs, target)) / len(outputs)
-    assert value == pytest.approx(expected, rel=1e-13)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_weighted_value_is_the_weighted_mean(name, rng):
-    outputs, target = _problem(name, rng)
-    weight = np.array([1.0, 0.0, 2.5, 0.5])
+    assert value == pytest.approx(sum(losses) / len(losses), rel=1e-13)
+    weight = 3.0 * rng.random(shape[:-1])
     value, _ = LOSSES[name](outputs, target, weight)
-    expected = sum(w * _plain_loss(name, z, y) for w, z, y in zip(weight, outputs, target)) / weight.sum()
+    expected = sum(weight[k] * loss for k, loss in zip(samples, losses)) / weight.sum()
     assert value == pytest.approx(expected, rel=1e-13)
 
 
@@ -128,13 +125,31 @@ def test_softmax_and_sigmoid_are_probabilities_for_every_score(dtype):
     assert p.dtype == q.dtype == np.dtype(dtype)
     assert p.sum() == pytest.approx(1.0) and p[-1] == 1.0 and (p >= 0).all()
     assert q[0] == 0.0 and q[3] == 0.5 and q[-1] == 1.0 and (np.diff(q) >= 0).all()
-    assert q[1] == pytest.approx(math.exp(-80.0), rel=1e-5)
+    assert q[1] == pytest.approx(math.exp(-80.0), rel=1e-5, abs=0.0)
+
+
+def test_logistic_cross_entropy_of_a_tiny_loss_keeps_its_relative_accuracy():
+    value, _ = logistic_cross_entropy(np.array([[40.0]]), np.array([[1]]))
+    assert value == pytest.approx(math.exp(-40.0), rel=1e-14, abs=0.0)
 
 
 def test_softmax_and_sigmoid_agree_with_their_definitions(rng):
     z = rng.normal(size=(5, 4))
     np.testing.assert_allclose(softmax(z), np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), rtol=1e-14)
     np.testing.assert_allclose(sigmoid(z), 1.0 / (1.0 + np.exp(-z)), rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", [softmax, sigmoid])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_gets_the_same_bits_alone_and_beside_nan(function, dtype, rng):
+    scores = rng.normal(size=(33, 9)).astype(dtype)
+    together = function(scores)
+    for n in range(33):
+        assert np.array_equal(function(scores[n : n + 1])[0], together[n])
+    scores[5, 2] = np.nan
+    dirty = function(scores)
+    assert np.isnan(dirty[5]).all() if function is softmax else np.isnan(dirty[5, 2])
+    assert np.array_equal(np.delete(dirty, 5, axis=0), np.delete(together, 5, axis=0))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -173,10 +188,16 @@ def test_wrong_shapes_types_and_weights_are_named(name, rng):
         loss(outputs.astype(complex), target)
     with pytest.raises(ValueError, match=r"target has shape \(3,"):
         loss(outputs, target[:3])
-    with pytest.raises(TypeError, match="target has dtype"):
-        loss(outputs, target.astype(complex))
+    with pytest.raises(ValueError, match=r"target has shape \((4, )?1,?\), expected"):
+        loss(outputs, target[..., :1])  # would broadcast
+    for other in (complex, str):
+        with pytest.raises(TypeError, match="target has dtype"):
+            loss(outputs, target.astype(other))
     with pytest.raises(ValueError, match=r"sample_weight has shape \(3,\), expected \(4,\)"):
         loss(outputs, target, np.ones(3))
+    for bad in (-1.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="sample_weight holds a negative number, an infinite one or NaN"):
+            loss(outputs, target, np.array([1.0, bad, 1.0, 1.0]))
     with pytest.raises(ValueError, match="sample_weight sums to 0.0"):
         loss(outputs, target, np.zeros(4))
 

@@ -1,6 +1,7 @@
 """Optimisers against recurrences written down a second time in Python floats, and against torch.optim."""
 
 import copy
+import dataclasses
 import math
 
 import numpy as np
@@ -43,7 +44,9 @@ CASES = {
     "momentum": (SGD(0.1, momentum=0.8, nesterov=False), lambda w, g: _plain_sgd(w, g, 0.1, 0.8, False)),
     "nesterov": (SGD(0.1, momentum=0.8, nesterov=True), lambda w, g: _plain_sgd(w, g, 0.1, 0.8, True)),
     "rmsprop": (RMSprop(0.05, decay=0.9, epsilon=1e-4), lambda w, g: _plain_rmsprop(w, g, 0.05, 0.9, 1e-4)),
+    "rmsprop-defaults": (RMSprop(0.05), lambda w, g: _plain_rmsprop(w, g, 0.05, 0.99, 1e-8)),
     "adam": (Adam(0.05, 0.8, 0.95, 1e-4), lambda w, g: _plain_adam(w, g, 0.05, 0.8, 0.95, 1e-4)),
+    "adam-defaults": (Adam(0.05), lambda w, g: _plain_adam(w, g, 0.05, 0.9, 0.999, 1e-8)),
     "adamw": (AdamW(0.05, 0.8, 0.95, 1e-4, 0.3), lambda w, g: _plain_adam(w, g, 0.05, 0.8, 0.95, 1e-4, 0.3)),
 }
 
@@ -81,7 +84,9 @@ def _peer(torch, case, params):
         "momentum": lambda: torch.optim.SGD(params, lr=0.1, momentum=0.8),
         "nesterov": lambda: torch.optim.SGD(params, lr=0.1, momentum=0.8, nesterov=True),
         "rmsprop": lambda: torch.optim.RMSprop(params, lr=0.05, alpha=0.9, eps=1e-4),
+        "rmsprop-defaults": lambda: torch.optim.RMSprop(params, lr=0.05),
         "adam": lambda: torch.optim.Adam(params, lr=0.05, betas=(0.8, 0.95), eps=1e-4),
+        "adam-defaults": lambda: torch.optim.Adam(params, lr=0.05),
         "adamw": lambda: torch.optim.AdamW(params, lr=0.05, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.3),
     }[case]()
 
@@ -137,13 +142,16 @@ def test_a_stored_state_continues_bit_for_bit(case, rng):
 @pytest.mark.parametrize("case", CASES)
 def test_the_learning_rate_of_a_single_step_may_be_overridden(case, rng):
     optimizer = CASES[case][0]
-    params, (grads, *_) = _params(rng), _grads(rng)
-    before = copy.deepcopy(params)
-    optimizer.update(params, grads, optimizer.init(params), learning_rate=0.0)
-    assert all(np.array_equal(params[name], before[name]) for name in params)
+    start, (grads, *_) = _params(rng), _grads(rng)
+    for rate in (0.0, 0.7):
+        params = copy.deepcopy(start)
+        optimizer.update(params, grads, optimizer.init(params), learning_rate=rate)
+        expected = _run(dataclasses.replace(optimizer, learning_rate=rate), start, [grads])
+        assert all(np.array_equal(params[name], expected[name]) for name in params)
+        assert (rate == 0.0) == all(np.array_equal(params[name], start[name]) for name in params)
 
 
-@pytest.mark.parametrize("case", ["sgd", "momentum", "nesterov", "rmsprop", "adam"])
+@pytest.mark.parametrize("case", [case for case in CASES if case != "adamw"])
 def test_zero_gradients_from_the_start_move_nothing(case, rng):
     params = _params(rng)
     zeros = {name: np.zeros_like(p) for name, p in params.items()}

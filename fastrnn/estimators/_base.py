@@ -1,6 +1,7 @@
 """What the classifier and the regressor share: the parameters, fitting, and running the network."""
 
 import inspect
+import math
 import warnings
 from numbers import Real
 
@@ -286,8 +287,8 @@ def _check_number(name, value, *, above=None, least=None, below=None, most=None)
     for bound, symbol, holds in bounds:
         if bound is not None and not holds(bound):
             raise ValueError(f"{name} is {value}, expected {name} {symbol} {bound}")
-    if value != value:
-        raise ValueError(f"{name} is {value}, expected a number")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, expected a finite number")
 
 
 def with_default_cell(base, cell):

@@ -18,7 +18,7 @@ pooling : {"last", "mean", "max"}, default="last"
 dropout : float, default=0.0
     Share of features dropped between the layers while training.
 solver : {"adam", "adamw", "rmsprop", "sgd"}, default="adam"
-alpha : float, default=0.01
+alpha : float, default=0.0001
     L2 penalty on weight matrices, divided by the batch size as in MLPClassifier; decoupled decay a step
     for "adamw".
 batch_size : int or "auto", default="auto"
