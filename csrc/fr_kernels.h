@@ -9,7 +9,7 @@
 //   LSTM                [i f g o]
 //   GRU, reset after    [n r z | h_n]   h_n = W_hn h + b_hn stands there only in training
 //   GRU, reset before   [n r z]
-// The order lets both products of backward read one contiguous range.
+// The order lets both products of backward read one contiguous range. The biases stand in the same blocks, h_n's too.
 //
 // Promise of every product: an element is one chain of multiply-adds, k = 0 .. K-1, begun at the value found in its
 // place. Its bits therefore depend on its own row only, never on how rows are grouped into tiles or threads.
@@ -47,17 +47,23 @@ enum fr_backward {
     FR_BACKWARD_KERNELS
 };
 
-// One step of one direction for `rows` rows. Pointers stand at the first row.
+// One step of one direction for `rows` rows. Pointers stand at the first row. The pre-activations are summed in this
+// order: bias, W_ih x, W_hh h; whoever has made the first two ahead passes them in `gates`, and no x.
 typedef struct fr_step {
     ptrdiff_t rows, H, Hp;
-    ptrdiff_t u0, u1;    // vectors of units to compute, u0 a multiple of the kernel's panel
+    ptrdiff_t u0, u1;    // vectors of units to compute: whole panels of the kernel, or up to the last
+    int down;            // last panel first: every other step, to meet the weights that are still in cache
+    const void *bias;    // (blocks, Hp) in
+    const void *x;       // (rows, X) in, or NULL: `gates` holds bias + W_ih x
+    ptrdiff_t X, ldx;
+    const void *w_x;     // packed input weights in panels of this kernel
+    const void *a;       // (rows, K) in: left operand of the recurrent product
+    ptrdiff_t K, lda;
     const void *w;       // packed recurrent weights in panels of this kernel, or NULL: `product` is ready
     const void *product; // (rows, panels of this kernel, unpadded rows of width ld_product) in, only where w is NULL
     ptrdiff_t ld_product;
-    const void *a;       // (rows, K) in: left operand of the product
-    ptrdiff_t K, lda;
-    const void *b_hn;    // (Hp) in, GRU reset after
-    void *gates;         // (rows, G Hp) in: W_ih x + b; out where keep: activated gates
+    void *gates;         // (rows, blocks Hp) in, see x; out where keep: activated gates. Unused otherwise, but for z of
+                         // FR_GRU_RESET, which FR_GRU_CANDIDATE finds there
     ptrdiff_t ld_gates;
     int keep;            // store what backward needs
     const void *h_prev;  // (rows, H) in, GRU
@@ -115,12 +121,17 @@ typedef struct fr_kernels {
     // Panels of `panel` vectors of columns; inside a panel k outermost; the last panel is as narrow as whole vectors
     // allow; padding columns are 0. `out` holds K * roundup(N, lanes) elements. B[k, n] at b[k * b_row + n * b_col].
     void (*pack)(const void *b, ptrdiff_t b_row, ptrdiff_t b_col, ptrdiff_t K, ptrdiff_t N, ptrdiff_t panel, void *out);
+    // Rows k0 .. k0 + rows of what `pack` makes of a matrix (K, N) in panels of FR_PANEL_MAX vectors, from `rows` rows of
+    // it, ldb apart: for a matrix whose rows lie in several places.
+    void (*pack_rows)(const void *b, ptrdiff_t ldb, ptrdiff_t rows, ptrdiff_t N, ptrdiff_t k0, ptrdiff_t K, void *out);
     void (*product)(const fr_product *p);
     // y[n] += sum_m a[m, n], m ascending
     void (*add_rows)(const void *a, ptrdiff_t lda, ptrdiff_t M, ptrdiff_t N, void *y);
-    // vectors of units in one panel of a forward kernel, and gates of each
-    ptrdiff_t panel_units[FR_FORWARD_KERNELS], panel_gates[FR_FORWARD_KERNELS];
+    // vectors of units in one panel of a forward kernel, and of each the columns of w_x and of w
+    ptrdiff_t panel_units[FR_FORWARD_KERNELS], x_columns[FR_FORWARD_KERNELS], h_columns[FR_FORWARD_KERNELS];
     void (*forward[FR_FORWARD_KERNELS])(const fr_step *s);
+    // gates = bias + x w_x, what a forward kernel without x expects; rows may be those of many steps
+    void (*input[FR_FORWARD_KERNELS])(const fr_step *s);
     void (*backward[FR_BACKWARD_KERNELS])(const fr_step_back *s);
 } fr_kernels;
 

@@ -19,8 +19,12 @@
 //   v_round(a)                        to the nearest integer, ties to even
 //   v_select_gt0(s, a, b)             s > 0 ? a : b
 //   v_select_lt(x, y, a, b)           x < y ? a : b
-//   v_pow2(s)                         2^n for s = V_POW2_SHIFT + n, V_POW2_ZERO <= n <= -V_POW2_ZERO; 0 at V_POW2_ZERO
-//   v_ldexp(a, n)                     a * 2^n, rounded once, for an integer n with |n| < -2 V_POW2_ZERO
+//   v_pow2(s)                         2^n rounded; s = V_POW2_SHIFT + n, n a multiple of 1 / V_POW2_STEPS,
+//                                     V_POW2_MIN <= n <= V_POW2_MAX
+//   v_pow2_fraction(s)                2^(n - floor(n)) rounded
+//   v_pow2_excess(s)                  v_pow2(s) / 2^n - 1
+//   v_ldexp(a, n)                     a * 2^floor(n), rounded once; n such a multiple, |n| <= -2 V_POW2_MIN
+//   v_lookup(t, v_index(a, k))        t[bits k .. k+3 of a] of 16 elements; only where FR_LOOKUP: AVX-512, float32
 //
 // Every function is static and always inlined: no copy compiled for one machine can be linked into code for another.
 // No intrinsic appears outside this file.
@@ -39,20 +43,32 @@
 #endif
 
 #define FR_INLINE static inline __attribute__((always_inline))
+#define FR_ALIGNED __attribute__((aligned(64)))
+#define FR_ALIGNED __attribute__((aligned(64)))
 
-// V_POW2_SHIFT is 1.5 * 2^(mantissa bits) + exponent bias. Adding it to a small number rounds that number to an integer
-// n, and leaves n + bias in the low bits, from where v_pow2 shifts them into the exponent field.
+// V_POW2_SHIFT is 1.5 * 2^(mantissa bits) / V_POW2_STEPS. Adding it to a small number rounds that to a multiple n of
+// 1 / V_POW2_STEPS and leaves n in the low bits, from where v_pow2 shifts its integer part into the exponent field. The
+// exponent bias comes from the table of fractions or, where there is none, with V_POW2_SHIFT.
+#if defined(FR_ISA_AVX512)
+#define V_POW2_STEPS 16
+#define FR_LOOKUP (FR_REAL_BITS == 32)
+#else
+#define V_POW2_STEPS 1
+#define FR_LOOKUP 0
+#endif
+
 #if FR_REAL_BITS == 32
 typedef float real;
 #define FR_MANTISSA_BITS 23
-#define V_POW2_SHIFT ((real)(0x1.8p23 + 127))
-#define V_POW2_ZERO (-127)
+#define V_POW2_MIN (-126)
 #else
 typedef double real;
 #define FR_MANTISSA_BITS 52
-#define V_POW2_SHIFT ((real)(0x1.8p52 + 1023))
-#define V_POW2_ZERO (-1023)
+#define V_POW2_MIN (-1022)
 #endif
+#define V_POW2_MAX ((real)(2 - V_POW2_MIN - 1.0 / V_POW2_STEPS))
+#define V_POW2_SHIFT \
+    ((real)(1.5 * ((int64_t)1 << FR_MANTISSA_BITS) / V_POW2_STEPS + (V_POW2_STEPS == 1 ? 1 - V_POW2_MIN : 0)))
 
 // ---- scalar
 #if defined(FR_ISA_SCALAR)
@@ -154,13 +170,12 @@ FR_INLINE vec v_max(vec a, vec b) { return FR_X86(max)(a, b); }
 FR_INLINE vec v_sign_mask(void) { return v_set1((real)-0.0); }
 FR_INLINE vec v_neg(vec a) { return FR_X86(xor)(a, v_sign_mask()); }
 FR_INLINE vec v_abs(vec a) { return FR_X86(andnot)(v_sign_mask(), a); }
+#if defined(FR_ISA_AVX2)
+
 FR_INLINE vec v_copysign(vec mag, vec sign)
 {
     return FR_X86(or)(FR_X86(andnot)(v_sign_mask(), mag), FR_X86(and)(v_sign_mask(), sign));
 }
-
-#if defined(FR_ISA_AVX2)
-
 #if FR_REAL_BITS == 32
 FR_INLINE __m256i v_first(ptrdiff_t n)
 {
@@ -191,21 +206,65 @@ FR_INLINE vec v_select_lt(vec x, vec y, vec a, vec b)
 
 #else  // FR_ISA_AVX512
 
+// fr_pow2_bits[j]: the bits of 2^(j/16), less j where v_pow2 adds it again.  fr_pow2_excess[j]: their error
 #if FR_REAL_BITS == 32
 typedef __mmask16 fr_mask;
+#define FR_X86_INT(op) _mm512_##op##_epi32
+#define FR_X86_CAST_INT _mm512_castps_si512
+#define FR_X86_CAST_REAL _mm512_castsi512_ps
 FR_INLINE fr_mask v_less(vec x, vec y) { return _mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
-FR_INLINE vec v_pow2(vec shifted)
-{
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(shifted), FR_MANTISSA_BITS));
-}
+FR_INLINE vec v_lookup(const real *t, __m512i index) { return _mm512_permutexvar_ps(index, v_load(t)); }
+static const uint32_t fr_pow2_bits[16] FR_ALIGNED = {
+    0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
+    0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c, 0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d,
+};
+static const real fr_pow2_excess[16] FR_ALIGNED = {
+    0, -0x1.8d96d4p-25f, 0x1.9c0c22p-27f, -0x1.964904p-25f, -0x1.125002p-25f, -0x1.370be4p-25f,
+    0x1.0a355p-25f, 0x1.00d8acp-27f, -0x1.26055cp-26f, 0x1.05cb44p-25f, -0x1.67a1cap-28f, -0x1.a3b5e4p-28f,
+    0x1.f9c304p-27f, 0x1.6961b4p-28f, 0x1.a5217cp-28f, -0x1.61428ep-28f,
+};
 #else
 typedef __mmask8 fr_mask;
+#define FR_X86_INT(op) _mm512_##op##_epi64
+#define FR_X86_CAST_INT _mm512_castpd_si512
+#define FR_X86_CAST_REAL _mm512_castsi512_pd
 FR_INLINE fr_mask v_less(vec x, vec y) { return _mm512_cmp_pd_mask(x, y, _CMP_LT_OQ); }
-FR_INLINE vec v_pow2(vec shifted)
+FR_INLINE vec v_lookup(const real *t, __m512i index)
 {
-    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(shifted), FR_MANTISSA_BITS));
+    return _mm512_permutex2var_pd(v_load(t), index, v_load(t + VL));
 }
+static const uint64_t fr_pow2_bits[16] FR_ALIGNED = {
+    0x3ff0000000000000, 0x3fefb5586cf9890f, 0x3fef72b83c7d517b, 0x3fef387a6e756238,
+    0x3fef06fe0a31b715, 0x3feedea64c123422, 0x3feebfdad5362a27, 0x3feeab07dd485429,
+    0x3feea09e667f3bcd, 0x3feea11473eb0187, 0x3feeace5422aa0db, 0x3feec49182a3f090,
+    0x3feee89f995ad3ad, 0x3fef199bdd85529c, 0x3fef5818dcfba487, 0x3fefa4afa2a490da,
+};
+static const real fr_pow2_excess[16] FR_ALIGNED = {
+    0, -0x1.79aa65d837b6dp-54, 0x1.01b15eaa59348p-55, -0x1.68efde3a8a894p-54,
+    -0x1.34d754db0abb6p-55, -0x1.59f48a72a4c6dp-55, -0x1.690cebb7aafbp-56, -0x1.063e1e21c5409p-54,
+    0x1.3b3efbf5e2228p-54, 0x1.b32dcb94da51dp-56, -0x1.db72fc1f0eab4p-55, -0x1.1affc2b91ce27p-56,
+    -0x1.c1a7792cb3387p-55, -0x1.36eae30af0cb3p-56, -0x1.4a385a63d07a7p-56, 0x1.ff7128fd391fp-55,
+};
 #endif
+
+FR_INLINE __m512i v_bits(vec a) { return FR_X86_CAST_INT(a); }
+FR_INLINE __m512i v_index(vec a, unsigned bit) { return FR_X86_INT(srli)(v_bits(a), bit); }
+FR_INLINE vec v_pow2_of_bits(__m512i n)
+{
+    const __m512i base = v_bits(v_lookup((const real *)fr_pow2_bits, n));
+    return FR_X86_CAST_REAL(FR_X86_INT(add)(base, FR_X86_INT(slli)(n, FR_MANTISSA_BITS - 4)));
+}
+FR_INLINE vec v_pow2(vec shifted) { return v_pow2_of_bits(v_bits(shifted)); }
+FR_INLINE vec v_pow2_fraction(vec shifted)
+{
+    return v_pow2_of_bits(_mm512_and_si512(v_bits(shifted), FR_X86_INT(set1)(15)));
+}
+FR_INLINE vec v_pow2_excess(vec shifted) { return v_lookup(fr_pow2_excess, v_bits(shifted)); }
+FR_INLINE vec v_copysign(vec mag, vec sign)
+{
+    enum { PICK = 0xd8 };  // bit by bit, mask ? sign : mag
+    return FR_X86_CAST_REAL(FR_X86_INT(ternarylogic)(v_bits(mag), v_bits(sign), v_bits(v_sign_mask()), PICK));
+}
 
 FR_INLINE fr_mask v_first(ptrdiff_t n) { return (fr_mask)((1u << n) - 1u); }
 FR_INLINE vec v_loadn(const real *p, ptrdiff_t n) { return FR_X86(maskz_loadu)(v_first(n), p); }
@@ -284,6 +343,8 @@ FR_INLINE vec v_max(vec a, vec b) { return v_select_lt(b, a, a, b); }
 #if defined(FR_ISA_AVX512)
 FR_INLINE vec v_ldexp(vec a, vec n) { return FR_X86(scalef)(a, n); }
 #else
+FR_INLINE vec v_pow2_fraction(vec shifted) { (void)shifted; return v_set1(1); }
+FR_INLINE vec v_pow2_excess(vec shifted) { (void)shifted; return v_zero(); }
 // In two halves, each a normal number, so that subnormal and overflowing results are rounded once.
 FR_INLINE vec v_ldexp(vec a, vec n)
 {

@@ -35,14 +35,14 @@ enum { FR_SPINS = 1000 };
 // To be zeroed. Each on a cache line of its own: the count is written by all, the round is what they watch.
 typedef struct fr_barrier {
     _Alignas(64) atomic_int arrived;
-    _Alignas(64) atomic_int round;
+    _Alignas(64) atomic_uint round;
 } fr_barrier;
 
 // Returns once all `team` threads have called it; what they wrote before is then visible.
 static inline void fr_barrier_wait(fr_barrier *b, int team)
 {
     if (team == 1) return;
-    const int round = atomic_load_explicit(&b->round, memory_order_relaxed);
+    const unsigned round = atomic_load_explicit(&b->round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) + 1 == team) {
         atomic_store_explicit(&b->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&b->round, round + 1, memory_order_release);

@@ -19,8 +19,8 @@ def rng():
 def exact_threads(request, monkeypatch):
     """Give a layer all the threads that its n_threads allows, sharing rows or units, whatever would pay."""
     from fastrnn import _threads
-    from fastrnn.layers import _direction
+    from fastrnn.layers import _plan
 
-    monkeypatch.setattr(_direction, "FORCED_PLAN", request.param)
+    monkeypatch.setattr(_plan, "FORCED", request.param)
 
     monkeypatch.setattr(_threads, "WORK_PER_THREAD", 1e-9)

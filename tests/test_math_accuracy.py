@@ -54,8 +54,17 @@ def dense(dtype, n=100_000):
     return np.concatenate([rng.uniform(low, high, n) for low, high in spans]).astype(dtype)
 
 
+def joints(dtype, n=20):
+    """Return numbers on both sides of each place where a kernel changes n, table entry or polynomial."""
+    steps = np.arange(1, 3000) * (np.log(2) / 64)
+    intervals = np.ldexp(np.array([4, 5, 6, 7])[:, None], np.arange(-3, 2)).ravel() - 0.625
+    places = np.concatenate([steps, intervals, [9.25, 20, 40]]).astype(dtype)
+    x = (places[:, None] + np.arange(-n, n + 1) * np.spacing(places)[:, None]).ravel()
+    return np.concatenate([x, -x]).astype(dtype)
+
+
 @each_function
-@pytest.mark.parametrize("arguments", [all_exponents, dense])
+@pytest.mark.parametrize("arguments", [all_exponents, dense, joints])
 def test_error_is_at_most_four_ulp(function, arguments, dtype, isa):
     x = arguments(dtype)
     x = x[np.abs(x) >= np.finfo(dtype).tiny]
@@ -67,7 +76,7 @@ def test_error_is_at_most_four_ulp(function, arguments, dtype, isa):
 
 
 @each_function
-@pytest.mark.parametrize("arguments", [all_exponents, dense])
+@pytest.mark.parametrize("arguments", [all_exponents, dense, joints])
 def test_values_stay_within_bounds(function, arguments, dtype, isa):
     y = native.vector_math(function, arguments(dtype), isa=isa)
     low, high = BOUNDS[function]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build.sh FOLDER [FLAG...]: compile csrc and its tests, no Python, with $CC, into FOLDER/tests.
+# build.sh FOLDER [FLAG...]: compile csrc and its tests, no Python, with $CC, into FOLDER/tests and FOLDER/team.
 # The flags of an instruction set are those of setup.py.
 set -euo pipefail
 csrc=$(cd "$(dirname "$0")/.." && pwd)
@@ -44,3 +44,9 @@ for name in main test_math test_product test_forward test_backward; do
     compile "$name" "$csrc/tests/$name.c"
 done
 "$CC" "${common[@]}" "${objects[@]}" -lm -o "$folder/tests"
+
+# The threads are OpenMP's where the compiler has it; libgomp does not like to be linked statically.
+team=(-pthread)
+if [[ " $* " != *" -static "* ]] && echo 'int main(void) { return 0; }' |
+    "$CC" -fopenmp -x c - -o "$folder/probe" 2> /dev/null; then team=(-fopenmp); fi
+"$CC" "${common[@]}" "${team[@]}" "$csrc/tests/test_team.c" -o "$folder/team"

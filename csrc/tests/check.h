@@ -46,6 +46,21 @@ void set(array a, ptrdiff_t i, double value);
 void *at(array a, ptrdiff_t i);  // address of element i
 int same_bits(array a, array b);
 
+// Rows further apart than they are long: the margin between them holds NaN, the last row ends with the allocation.
+typedef struct {
+    array elements;
+    ptrdiff_t rows, columns, ld;
+} matrix;
+
+matrix matrix_new(ptrdiff_t itemsize, ptrdiff_t rows, ptrdiff_t columns);
+matrix matrix_random(ptrdiff_t itemsize, ptrdiff_t rows, ptrdiff_t columns, double low, double high);
+matrix matrix_copy(matrix m);
+void matrix_free(matrix *m);
+double entry(matrix m, ptrdiff_t row, ptrdiff_t column);
+void set_entry(matrix m, ptrdiff_t row, ptrdiff_t column, double value);
+void *row_of(matrix m, ptrdiff_t row);
+int has_margins(matrix m);  // they still hold NaN
+
 // |got - want| within the tolerance of the type, relative above 1
 int is_close(double got, double want, ptrdiff_t itemsize);
 

@@ -19,6 +19,7 @@ bash build.sh build/neon -O2 -static -DSAMPLES=3000
 for emulator in qemu-aarch64-static qemu-aarch64; do
     if command -v "$emulator" > /dev/null; then
         "$emulator" build/neon/tests
+        "$emulator" build/neon/team
         exit 0
     fi
 done

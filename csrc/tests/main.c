@@ -62,6 +62,47 @@ void set(array a, ptrdiff_t i, double value)
 
 int same_bits(array a, array b) { return a.size == b.size && !memcmp(a.data, b.data, (size_t)(a.size * a.itemsize)); }
 
+enum { MARGIN = 3 };
+
+matrix matrix_new(ptrdiff_t itemsize, ptrdiff_t rows, ptrdiff_t columns)
+{
+    const ptrdiff_t ld = columns + MARGIN;
+    return (matrix){array_new(itemsize, rows ? (rows - 1) * ld + columns : 0), rows, columns, ld};
+}
+
+matrix matrix_random(ptrdiff_t itemsize, ptrdiff_t rows, ptrdiff_t columns, double low, double high)
+{
+    const matrix m = matrix_new(itemsize, rows, columns);
+    for (ptrdiff_t row = 0; row < rows; row++)
+        for (ptrdiff_t column = 0; column < columns; column++) set_entry(m, row, column, random_between(low, high));
+    return m;
+}
+
+matrix matrix_copy(matrix m)
+{
+    m.elements = array_copy(m.elements);
+    return m;
+}
+
+void matrix_free(matrix *m) { array_free(&m->elements); }
+
+double entry(matrix m, ptrdiff_t row, ptrdiff_t column) { return get(m.elements, row * m.ld + column); }
+
+void set_entry(matrix m, ptrdiff_t row, ptrdiff_t column, double value)
+{
+    set(m.elements, row * m.ld + column, value);
+}
+
+void *row_of(matrix m, ptrdiff_t row) { return at(m.elements, row * m.ld); }
+
+int has_margins(matrix m)
+{
+    for (ptrdiff_t row = 0; row < m.rows - 1; row++)
+        for (ptrdiff_t column = m.columns; column < m.ld; column++)
+            if (!isnan(entry(m, row, column))) return 0;
+    return 1;
+}
+
 int is_close(double got, double want, ptrdiff_t itemsize)
 {
     return fabs(got - want) <= (itemsize == 4 ? 1e-5 : 1e-13) * (1 + fabs(want));

@@ -32,12 +32,12 @@ static double rnn_relu_loss(unit u) { return upstream_h * rnn_relu_h(u); }
 typedef struct {
     const fr_kernels *k;
     int kernel;
-    ptrdiff_t rows, H, Hp, ld_h;
+    ptrdiff_t rows, H, Hp;
     unit *units;  // (rows, Hp)
-    array gates, h_prev, c_prev, c, d_out, dh, dc, mid, d_mid;
+    matrix gates, h_prev, c_prev, c, d_out, dh, dc, mid, d_mid;
 } fixture;
 
-#define ARRAYS(x) {&(x).gates, &(x).h_prev, &(x).c_prev, &(x).c, &(x).d_out, &(x).dh, &(x).dc, &(x).mid, &(x).d_mid}
+#define MATRICES(x) {&(x).gates, &(x).h_prev, &(x).c_prev, &(x).c, &(x).d_out, &(x).dh, &(x).dc, &(x).mid, &(x).d_mid}
 
 // What forward keeps of a unit.
 static void keep(const fixture *x, unit u, double gate[BLOCKS])
@@ -65,44 +65,58 @@ static unit unit_random(void)
 
 static fixture fixture_new(const fr_kernels *k, int kernel, ptrdiff_t rows, ptrdiff_t H)
 {
-    const ptrdiff_t Hp = (H + k->lanes - 1) / k->lanes * k->lanes, size = k->itemsize, ld_h = H + 2;
-    fixture x = {.k = k, .kernel = kernel, .rows = rows, .H = H, .Hp = Hp, .ld_h = ld_h};
+    const ptrdiff_t Hp = (H + k->lanes - 1) / k->lanes * k->lanes, size = k->itemsize;
+    fixture x = {.k = k, .kernel = kernel, .rows = rows, .H = H, .Hp = Hp};
     x.units = malloc((size_t)(rows * Hp) * sizeof *x.units);
-    x.gates = array_new(size, rows * BLOCKS * Hp);
-    x.h_prev = array_new(size, rows * ld_h);
-    x.c_prev = array_new(size, rows * Hp);
-    x.c = array_new(size, rows * Hp);
-    x.d_out = array_random(size, rows * ld_h, -1, 1);
-    x.dh = array_random(size, rows * Hp, -1, 1);
-    x.dc = array_random(size, rows * Hp, -1, 1);
-    x.mid = array_new(size, rows * Hp);
-    x.d_mid = array_random(size, rows * Hp, -1, 1);
+    x.gates = matrix_new(size, rows, BLOCKS * Hp);
+    x.h_prev = matrix_new(size, rows, H);
+    x.c_prev = matrix_new(size, rows, Hp);
+    x.c = matrix_new(size, rows, Hp);
+    x.d_out = matrix_random(size, rows, H, -1, 1);
+    x.dh = matrix_random(size, rows, Hp, -1, 1);
+    x.dc = matrix_random(size, rows, Hp, -1, 1);
+    x.mid = matrix_new(size, rows, Hp);
+    x.d_mid = matrix_random(size, rows, Hp, -1, 1);
     for (ptrdiff_t row = 0; row < rows; row++)
         for (ptrdiff_t u = 0; u < Hp; u++) {
             const unit one = x.units[row * Hp + u] = unit_random();
             double gate[BLOCKS];
             keep(&x, one, gate);
-            for (ptrdiff_t g = 0; g < BLOCKS; g++) set(x.gates, (row * BLOCKS + g) * Hp + u, gate[g]);
-            if (u < H) set(x.h_prev, row * ld_h + u, one.h_prev);
-            set(x.c_prev, row * Hp + u, one.c_prev);
-            set(x.c, row * Hp + u, lstm_c(one));
+            for (ptrdiff_t g = 0; g < BLOCKS; g++) set_entry(x.gates, row, g * Hp + u, gate[g]);
+            if (u < H) set_entry(x.h_prev, row, u, one.h_prev);
+            set_entry(x.c_prev, row, u, one.c_prev);
+            set_entry(x.c, row, u, lstm_c(one));
         }
     return x;
 }
 
-static void run(const fixture *x, int with_output, int projected)
+static fixture fixture_copy(fixture x)
+{
+    matrix *all[] = MATRICES(x);
+    for (size_t n = 0; n < COUNT(all); n++) *all[n] = matrix_copy(*all[n]);
+    return x;
+}
+
+static void fixture_free(fixture *x)
+{
+    matrix *all[] = MATRICES(*x);
+    for (size_t n = 0; n < COUNT(all); n++) matrix_free(all[n]);
+}
+
+static void run(const fixture *x, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t u0, ptrdiff_t u1, int with_output,
+                int projected)
 {
     const fr_step_back s = {
-        .rows = x->rows, .H = x->H, .Hp = x->Hp, .u0 = 0, .u1 = x->Hp / x->k->lanes,
-        .gates = x->gates.data, .ld_gates = BLOCKS * x->Hp,
-        .h_prev = x->h_prev.data, .ld_h_prev = x->ld_h,
-        .c_prev = x->c_prev.data, .ld_c_prev = x->Hp,
-        .c = x->c.data, .ld_c = x->Hp,
-        .d_out = with_output ? x->d_out.data : NULL, .ld_d_out = x->ld_h,
-        .dh = x->dh.data, .ld_dh = x->Hp,
-        .dc = x->dc.data, .ld_dc = x->Hp,
-        .mid = x->mid.data, .ld_mid = x->Hp,
-        .d_mid = projected || x->kernel == FR_D_GRU_RESET ? x->d_mid.data : NULL, .ld_d_mid = x->Hp,
+        .rows = rows, .H = x->H, .Hp = x->Hp, .u0 = u0, .u1 = u1,
+        .gates = row_of(x->gates, row), .ld_gates = x->gates.ld,
+        .h_prev = row_of(x->h_prev, row), .ld_h_prev = x->h_prev.ld,
+        .c_prev = row_of(x->c_prev, row), .ld_c_prev = x->c_prev.ld,
+        .c = row_of(x->c, row), .ld_c = x->c.ld,
+        .d_out = with_output ? row_of(x->d_out, row) : NULL, .ld_d_out = x->d_out.ld,
+        .dh = row_of(x->dh, row), .ld_dh = x->dh.ld,
+        .dc = row_of(x->dc, row), .ld_dc = x->dc.ld,
+        .mid = row_of(x->mid, row), .ld_mid = x->mid.ld,
+        .d_mid = projected || x->kernel == FR_D_GRU_RESET ? row_of(x->d_mid, row) : NULL, .ld_d_mid = x->d_mid.ld,
     };
     x->k->backward[x->kernel](&s);
 }
@@ -122,11 +136,10 @@ static void expect(const fixture *x, const char *what, double got, double want)
 // Everything a kernel leaves for unit u of a row; upstream_h and upstream_c are set, `x` is before, `y` after it.
 static void check_unit(const fixture *x, const fixture *y, ptrdiff_t row, ptrdiff_t u, int projected)
 {
-    const ptrdiff_t Hp = x->Hp, at = row * Hp + u;
-    const unit in = x->units[at];
-    const double dh = get(projected ? y->d_mid : y->dh, at), mid = get(y->mid, at);
+    const unit in = x->units[row * x->Hp + u];
+    const double dh = entry(projected ? y->d_mid : y->dh, row, u), mid = entry(y->mid, row, u);
     double gate[BLOCKS];
-    for (ptrdiff_t g = 0; g < BLOCKS; g++) gate[g] = get(y->gates, (row * BLOCKS + g) * Hp + u);
+    for (ptrdiff_t g = 0; g < BLOCKS; g++) gate[g] = entry(y->gates, row, g * x->Hp + u);
     switch (x->kernel) {
     case FR_D_RNN_TANH:
     case FR_D_RNN_RELU:
@@ -138,7 +151,7 @@ static void check_unit(const fixture *x, const fixture *y, ptrdiff_t row, ptrdif
         expect(x, "df", gate[1], SLOPE(lstm_loss, in, f));
         expect(x, "dg", gate[2], SLOPE(lstm_loss, in, g));
         expect(x, "do", gate[3], SLOPE(lstm_loss, in, o));
-        expect(x, "dc", get(y->dc, at), SLOPE(lstm_loss, in, c_prev));
+        expect(x, "dc", entry(y->dc, row, u), SLOPE(lstm_loss, in, c_prev));
         expect(x, "dh", dh, 0);
         expect(x, "mid", mid, lstm_h(in));
         break;
@@ -156,9 +169,9 @@ static void check_unit(const fixture *x, const fixture *y, ptrdiff_t row, ptrdif
         break;
     case FR_D_GRU_RESET:
         expect(x, "dr", gate[1], SLOPE(gru_mid_loss, in, r));
-        expect(x, "dh", dh, get(x->dh, at) + SLOPE(gru_mid_loss, in, h_prev));
+        expect(x, "dh", dh, entry(x->dh, row, u) + SLOPE(gru_mid_loss, in, h_prev));
         expect(x, "mid", mid, gru_mid(in));
-        expect(x, "d_mid", get(y->d_mid, at), 0);
+        expect(x, "d_mid", entry(y->d_mid, row, u), 0);
         break;
     case FR_D_PROJECT:
         expect(x, "mid", mid, upstream_h);
@@ -167,22 +180,40 @@ static void check_unit(const fixture *x, const fixture *y, ptrdiff_t row, ptrdif
     }
 }
 
+// The same rows and units in parts leave the same bits, and nothing in the margins.
+static void check_parts(const fixture *x, const fixture *whole, int with_output, int projected)
+{
+    const ptrdiff_t vectors = x->Hp / x->k->lanes;
+    fixture parts = fixture_copy(*x), copy = *whole;
+    for (ptrdiff_t row = 0; row < x->rows; row++) {
+        run(&parts, row, 1, 0, vectors / 2, with_output, projected);
+        run(&parts, row, 1, vectors / 2, vectors, with_output, projected);
+    }
+    matrix *ours[] = MATRICES(parts), *theirs[] = MATRICES(copy);
+    for (size_t n = 0; n < COUNT(ours); n++) {
+        CHECK(same_bits(ours[n]->elements, theirs[n]->elements), "%s %s, %td rows, H %td: other bits in parts",
+              x->k->isa, names[x->kernel], x->rows, x->H);
+        CHECK(has_margins(*ours[n]), "%s %s wrote past a row of %zu", x->k->isa, names[x->kernel], n);
+    }
+    fixture_free(&parts);
+}
+
 static void check_case(const fr_kernels *k, int kernel, ptrdiff_t rows, ptrdiff_t H, int with_output)
 {
     const int projected = kernel == FR_D_LSTM && rows % 2;  // dh then comes through d_mid, without the output's own
-    fixture x = fixture_new(k, kernel, rows, H), y = x;
-    array *all[] = ARRAYS(x), *copies[] = ARRAYS(y);
-    for (size_t n = 0; n < COUNT(all); n++) *copies[n] = array_copy(*all[n]);
-    run(&y, with_output, projected);
+    fixture x = fixture_new(k, kernel, rows, H), y = fixture_copy(x);
+    run(&y, 0, rows, 0, x.Hp / k->lanes, with_output, projected);
     for (ptrdiff_t row = 0; row < rows; row++)
         for (ptrdiff_t u = 0; u < H; u++) {
             const int through_mid = projected || kernel == FR_D_GRU_RESET;
-            upstream_h = get(through_mid ? x.d_mid : x.dh, row * x.Hp + u);
-            if (with_output && !through_mid) upstream_h += get(x.d_out, row * x.ld_h + u);
-            upstream_c = get(x.dc, row * x.Hp + u);
+            upstream_h = entry(through_mid ? x.d_mid : x.dh, row, u);
+            if (with_output && !through_mid) upstream_h += entry(x.d_out, row, u);
+            upstream_c = entry(x.dc, row, u);
             check_unit(&x, &y, row, u, projected);
         }
-    for (size_t n = 0; n < COUNT(all); n++) array_free(all[n]), array_free(copies[n]);
+    check_parts(&x, &y, with_output, projected);
+    fixture_free(&x);
+    fixture_free(&y);
     free(x.units);
 }
 

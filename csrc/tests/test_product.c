@@ -1,4 +1,4 @@
-// pack, product and add_rows against one loop, bit for bit: every element is a chain with k ascending.
+// pack, pack_rows, product and add_rows against one loop, bit for bit: every element is a chain with k ascending.
 #include "check.h"
 
 static int is_fused(const fr_kernels *k)
@@ -65,6 +65,26 @@ static void check_pack(const fr_kernels *k, ptrdiff_t K, ptrdiff_t N, ptrdiff_t 
     array_free(&packed);
 }
 
+// Pieces that lie apart, the last first, give what `pack` makes of the whole.
+static void check_pack_rows(const fr_kernels *k, ptrdiff_t K, ptrdiff_t N, ptrdiff_t most)
+{
+    const ptrdiff_t padded = (N + k->lanes - 1) / k->lanes * k->lanes;
+    array whole = array_new(k->itemsize, K * padded), pieces = array_new(k->itemsize, K * padded);
+    matrix b = matrix_random(k->itemsize, K, N, 1, 2);
+    k->pack(b.elements.data, b.ld, 1, K, N, FR_PANEL_MAX, whole.data);
+    for (ptrdiff_t k0 = (K - 1) / most * most; k0 >= 0; k0 -= most) {
+        const ptrdiff_t rows = K - k0 < most ? K - k0 : most;
+        matrix piece = matrix_new(k->itemsize, rows, N);
+        memcpy(piece.elements.data, row_of(b, k0), (size_t)(piece.elements.size * k->itemsize));
+        k->pack_rows(piece.elements.data, piece.ld, rows, N, k0, K, pieces.data);
+        matrix_free(&piece);
+    }
+    CHECK(same_bits(whole, pieces), "%s pack_rows (%td, %td) by %td is not pack", k->isa, K, N, most);
+    array_free(&whole);
+    array_free(&pieces);
+    matrix_free(&b);
+}
+
 static void check_add_rows(const fr_kernels *k, ptrdiff_t M, ptrdiff_t N)
 {
     const ptrdiff_t lda = N + 2;
@@ -91,9 +111,14 @@ void test_product(const fr_kernels *k)
             for (size_t i = 0; i < COUNT(sums); i++) check_product(k, heights[m], widths[n], sums[i], (int)(m + n) % 2);
             check_add_rows(k, heights[m], widths[n]);
         }
+        for (ptrdiff_t most = 1; most <= 7; most++) check_pack_rows(k, 7, widths[n], most);
         for (ptrdiff_t panel = 1; panel <= FR_PANEL_MAX; panel++)
             for (int transposed = 0; transposed < 2; transposed++) check_pack(k, 3, widths[n], panel, transposed);
     }
+    // around the 8 vectors that add_rows takes at once
+    const ptrdiff_t wide[] = {8 * VL - 1, 8 * VL, 8 * VL + 1, 15 * VL, 16 * VL, 17 * VL + 1, 24 * VL - 1};
+    for (size_t n = 0; n < COUNT(wide); n++)
+        for (size_t m = 0; m < COUNT(heights); m++) check_add_rows(k, heights[m], wide[n]);
     // beyond one block of rows and of the sum
     check_product(k, 200, 2 * VL + 1, 5, 0);
     check_product(k, 3, 5 * VL + 1, 600, 0);

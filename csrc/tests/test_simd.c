@@ -66,13 +66,38 @@ static void check_arithmetic(real a, real b)
 
 static void check_powers(void)
 {
-    for (int n = V_POW2_ZERO; n <= -V_POW2_ZERO; n++)
-        CHECK_LANES(v_pow2(v_set1(V_POW2_SHIFT + (real)n)), n == V_POW2_ZERO ? 0 : (real)ldexp(1, n));
-    for (int n = 2 * V_POW2_ZERO + 1; n < -2 * V_POW2_ZERO; n++) {
-        const real a = (real)random_between(0.5, 1.5);
-        CHECK_LANES(v_ldexp(v_set1(a), v_set1((real)n)), (real)ldexp(a, n));
+    const long double tiny = FR_REAL_BITS == 32 ? 0x1p-40L : 0x1p-62L;
+    for (int k = V_POW2_MIN * V_POW2_STEPS; k <= (int)(V_POW2_MAX * V_POW2_STEPS); k++) {
+        const real n = (real)k / V_POW2_STEPS;
+        const long double power = exp2l(n);
+        const vec shifted = v_set1(V_POW2_SHIFT + n);
+        real lanes[VL];
+        CHECK_LANES(v_pow2(shifted), (real)power);
+        CHECK_LANES(v_pow2_fraction(shifted), (real)exp2l(n - floorl(n)));
+        v_store(lanes, v_pow2_excess(shifted));
+        for (int lane = 0; lane < VL; lane++)
+            CHECK(fabsl(lanes[lane] - ((real)power / power - 1)) <= tiny, "v_pow2_excess(%g)", (double)n);
+    }
+    for (int k = 2 * V_POW2_MIN * V_POW2_STEPS; k <= -2 * V_POW2_MIN * V_POW2_STEPS; k++) {
+        const real a = (real)random_between(0.5, 1.5), n = (real)k / V_POW2_STEPS;
+        CHECK_LANES(v_ldexp(v_set1(a), v_set1(n)), (real)ldexp(a, (int)floor(n)));
     }
 }
+
+#if FR_LOOKUP
+static void check_lookup(void)
+{
+    real table[16];
+    for (int j = 0; j < 16; j++) table[j] = (real)random_between(-1, 1);
+    for (int j = 0; j < 64; j++)
+        for (int bit = 0; bit < FR_MANTISSA_BITS - 6; bit++) {
+            const vec a = v_set1((real)ldexp(1, FR_MANTISSA_BITS) + (real)ldexp(j, bit));
+            CHECK_LANES(v_lookup(table, v_index(a, (unsigned)bit)), table[j % 16]);
+        }
+}
+#else
+static void check_lookup(void) {}
+#endif
 
 void FR_TEST_NAME(void);
 void FR_TEST_NAME(void)
@@ -88,4 +113,5 @@ void FR_TEST_NAME(void)
     CHECK_LANES(v_zero(), 0);
     check_memory();
     check_powers();
+    check_lookup();
 }

@@ -9,6 +9,7 @@ import numpy as np
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange
+from libc.string cimport memcpy
 from scipy.linalg.cython_blas cimport dgemm, sgemm
 
 from fastrnn._core.kernels cimport fr_product
@@ -37,7 +38,15 @@ cdef void blas_product(const fr_product *p, ptrdiff_t itemsize) noexcept nogil:
         dgemm(b"N", trans, &N, &M, &K, &one_d, <double *>p.b, &N, <double *>p.a, &lda, &one_d, <double *>p.c, &ldc)
 
 
+cdef void blas_pack_rows(const void *b, ptrdiff_t ldb, ptrdiff_t rows, ptrdiff_t N, ptrdiff_t k0, ptrdiff_t K,
+                         void *out, ptrdiff_t itemsize) noexcept nogil:
+    cdef ptrdiff_t i, row_bytes = N * itemsize
+    for i in range(rows):
+        memcpy(<char *>out + (k0 + i) * row_bytes, <const char *>b + i * ldb * itemsize, row_bytes)
+
+
 product = PyCapsule_New(<void *>blas_product, "fastrnn.product", NULL)
+pack_rows = PyCapsule_New(<void *>blas_pack_rows, "fastrnn.pack_rows", NULL)
 
 
 cdef class Packed:

@@ -5,12 +5,16 @@ cdef extern from "fr_kernels.h" nogil:
 
     ctypedef struct fr_step:
         ptrdiff_t rows, H, Hp, u0, u1
+        int down
+        const void *bias
+        const void *x
+        ptrdiff_t X, ldx
+        const void *w_x
+        const void *a
+        ptrdiff_t K, lda
         const void *w
         const void *product
         ptrdiff_t ld_product
-        const void *a
-        ptrdiff_t K, lda
-        const void *b_hn
         void *gates
         ptrdiff_t ld_gates
         int keep
@@ -60,11 +64,15 @@ cdef extern from "fr_kernels.h" nogil:
         void (*math[3])(const void *x, void *y, ptrdiff_t n) noexcept nogil
         void (*pack)(const void *b, ptrdiff_t b_row, ptrdiff_t b_col, ptrdiff_t K, ptrdiff_t N, ptrdiff_t panel,
                      void *out) noexcept nogil
+        void (*pack_rows)(const void *b, ptrdiff_t ldb, ptrdiff_t rows, ptrdiff_t N, ptrdiff_t k0, ptrdiff_t K,
+                          void *out) noexcept nogil
         void (*product)(const fr_product *p) noexcept nogil
         void (*add_rows)(const void *a, ptrdiff_t lda, ptrdiff_t M, ptrdiff_t N, void *y) noexcept nogil
         ptrdiff_t panel_units[7]
-        ptrdiff_t panel_gates[7]
+        ptrdiff_t x_columns[7]
+        ptrdiff_t h_columns[7]
         void (*forward[7])(const fr_step *s) noexcept nogil
+        void (*input[7])(const fr_step *s) noexcept nogil
         void (*backward[7])(const fr_step_back *s) noexcept nogil
 
     const fr_kernels *fr_kernels_find(const char *isa, ptrdiff_t itemsize)
@@ -73,6 +81,9 @@ cdef extern from "fr_kernels.h" nogil:
 
 # C[m, n] += sum_k A[m, k] B[k, n] on an engine's own form of B; `itemsize` tells the dtype.
 ctypedef void (*product_function)(const fr_product *p, ptrdiff_t itemsize) noexcept nogil
+# Rows k0 .. k0 + rows of an engine's own form of a matrix (K, N).
+ctypedef void (*pack_rows_function)(const void *b, ptrdiff_t ldb, ptrdiff_t rows, ptrdiff_t N, ptrdiff_t k0,
+                                    ptrdiff_t K, void *out, ptrdiff_t itemsize) noexcept nogil
 
 
 cdef extern from "fr_team.h" nogil:

@@ -9,6 +9,7 @@ import os
 import numpy as np
 
 cimport numpy as cnp
+from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange
 
 from fastrnn._core.kernels cimport (
@@ -68,6 +69,15 @@ cdef void native_product(const fr_product *p, ptrdiff_t itemsize) noexcept nogil
     kernels_of(itemsize).product(p)
 
 
+cdef void native_pack_rows(const void *b, ptrdiff_t ldb, ptrdiff_t rows, ptrdiff_t N, ptrdiff_t k0, ptrdiff_t K,
+                           void *out, ptrdiff_t itemsize) noexcept nogil:
+    kernels_of(itemsize).pack_rows(b, ldb, rows, N, k0, K, out)
+
+
+product = PyCapsule_New(<void *>native_product, "fastrnn.product", NULL)
+pack_rows = PyCapsule_New(<void *>native_pack_rows, "fastrnn.pack_rows", NULL)
+
+
 cdef unsigned long long flush_enter() noexcept nogil:
     return fr_flush_enter()
 
@@ -82,9 +92,9 @@ def lanes(dtype):
 
 
 def panel(dtype, int kernel):
-    """Return (unit vectors, gates) of a panel of the forward kernel `kernel`."""
+    """Return (unit vectors, columns of W_ih, columns of W_hh) of a panel of the forward kernel `kernel`."""
     cdef const fr_kernels *k = kernels_of(np.dtype(dtype).itemsize)
-    return k.panel_units[kernel], k.panel_gates[kernel]
+    return k.panel_units[kernel], k.x_columns[kernel], k.h_columns[kernel]
 
 
 def vector_math(function, cnp.ndarray x, isa=None):

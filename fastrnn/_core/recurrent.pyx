@@ -1,361 +1,381 @@
-"""The time loops, written once for all cells, dtypes and engines.
+"""Layers of directions on arrays: what stands between the Python classes and the loops.
 
-A batch comes packed: time-major, rows sorted by falling length, padding taken out. Step t holds the rows
-`offsets[t] .. offsets[t+1]`, which are the first of the batch; S rows in all. A cell is a list of kernels
-(`csrc/fr_kernels.h`), each with the weights of the product that stands before it (forward) or after it (backward); an
-engine supplies the product.
-
-Threads share either rows, and then none waits for another, or the units of every step, and then all wait for each other
-once per kernel, since the next product reads what all have written.
+Arrays come here checked, C-contiguous, aligned and of one dtype. Packed arrays have S rows (`loops.pyx`); a `Packing`
+says where they stand in time, or is None where all sequences have the same length. States are in packed order.
 """
 
-cimport numpy as cnp
-from cpython.pycapsule cimport PyCapsule_GetPointer
-from cython.parallel cimport parallel
-from libc.string cimport memset
+import numpy as np
 
-from fastrnn._core.kernels cimport (
-    FR_PANEL_MAX, fr_barrier, fr_barrier_wait, fr_kernels, fr_product, fr_step, fr_step_back, fr_team_rank,
-    fr_team_size, product_function,
-)
-from fastrnn._core.native cimport flush_enter, flush_restore, kernels_of, native_product
+cimport numpy as cnp
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from fastrnn._core.directions cimport Batch, Direction, bind, block, copy_rows, empty, is_plain, matrix
+from fastrnn._core.loops cimport GATES_MAX, Loop, Matrix, Outer, packed_bytes, run_backward, run_forward
 
 cnp.import_array()
 
 cdef enum:
-    KERNELS_MAX = 2
+    DIRECTIONS = 2
+    # Gates that are made ahead of the steps: so many bytes, but at least so many rows that reading the weights pays.
+    AHEAD_BYTES = 262144
+    AHEAD_ROWS = 64
 
 
-cdef struct Matrix:
-    char *data          # element [0, 0]
-    ptrdiff_t ld        # elements from row to row
+cdef Batch _batch(packing, ptrdiff_t T, ptrdiff_t N):
+    cdef Batch batch
+    batch.T, batch.N, batch.S, batch.offsets, batch.lengths = T, N, T * N, NULL, NULL
+    if packing is not None:
+        batch.T, batch.N, batch.S = len(packing.offsets) - 1, packing.batch_size, packing.size
+        batch.offsets = <const long long *>cnp.PyArray_DATA(<cnp.ndarray>packing.offsets)
+        batch.lengths = <const long long *>cnp.PyArray_DATA(<cnp.ndarray>packing.lengths)
+    return batch
 
 
-cdef struct Operator:
-    int kernel
-    ptrdiff_t H, Hp     # units that the kernel writes
-    const void *w       # the engine's form of the right operand
-    ptrdiff_t K, N
-    int from_mid        # forward: multiply mid instead of h_prev. backward: multiply mid instead of gates
-    ptrdiff_t column    # backward: first column of gates that is multiplied
-    int into_mid        # backward: the product is added to d_mid instead of dh
+cdef void _last(const Loop *loop, const Batch *batch, Matrix packed, Matrix initial, ptrdiff_t columns,
+                Matrix target) noexcept nogil:
+    """Each sequence's last state; the initial one where its length is 0."""
+    cdef ptrdiff_t n, length, row, size = columns * loop.itemsize
+    cdef const char *source
+    for n in range(batch.N):
+        length = batch.T if batch.lengths == NULL else batch.lengths[n]
+        if length == 0:
+            source = initial.data + n * initial.ld * loop.itemsize
+        else:
+            row = 0 if loop.reverse else length - 1
+            row = (row * batch.N if batch.offsets == NULL else batch.offsets[row]) + n
+            source = packed.data + row * packed.ld * loop.itemsize
+        memcpy(target.data + n * target.ld * loop.itemsize, source, size)
 
 
-cdef struct Loop:
-    const fr_kernels *kernels
-    product_function product   # NULL where the kernels multiply for themselves
-    ptrdiff_t itemsize, T
-    const long long *offsets
-    int reverse, keep, n_operators, per_step_cells
-    Operator operators[KERNELS_MAX]
-    Matrix gates, out, h_0, c_0, cells, mid, scratch, inner
-    Matrix d_out, dh, dc, d_mid
-    const void *b_hn
-    bint by_units
-    ptrdiff_t n_shares
-    const long long *bounds
-    fr_barrier barrier
+# The states of all layers, (layers * directions, N, R or H) each; NULL stands for zeros, or for no cell.
+cdef struct States:
+    char *h
+    char *c
 
 
-# The part of a run that one thread does: rows begin .. end, and of every step's units the part-th of `parts`.
-cdef struct Share:
-    ptrdiff_t begin, end
-    int part, parts
+cdef States _states(states):
+    cdef States found
+    found.h = <char *>cnp.PyArray_DATA(<cnp.ndarray>states[0])
+    found.c = <char *>cnp.PyArray_DATA(<cnp.ndarray>states[1]) if len(states) > 1 else NULL
+    return found
 
 
-cdef Matrix _matrix(cnp.ndarray a):
-    """`a` (rows, columns) with columns of unit stride, or None for a matrix that is not used."""
+cdef inline Matrix _state(char *states, ptrdiff_t k, ptrdiff_t N, ptrdiff_t columns, ptrdiff_t itemsize) noexcept nogil:
     cdef Matrix m
-    m.data, m.ld = NULL, 0
-    if a is not None:
-        assert a.ndim == 2 and (a.strides[1] == a.itemsize or a.shape[1] <= 1 or a.shape[0] == 0)
-        m.data, m.ld = <char *>cnp.PyArray_DATA(a), a.strides[0] // a.itemsize
+    m.data, m.ld = (NULL if states == NULL else states + k * N * columns * itemsize), columns
     return m
 
 
-cdef inline char *_row(const Loop *loop, Matrix m, ptrdiff_t row) noexcept nogil:
-    return m.data + row * m.ld * loop.itemsize
+cdef inline ptrdiff_t _cut(char **free_space, Matrix *m, ptrdiff_t rows, ptrdiff_t columns,
+                           ptrdiff_t itemsize) noexcept nogil:
+    """Cut a matrix off a block of scratch, or where there is none yet, tell how much it takes."""
+    cdef ptrdiff_t size = (rows * columns * itemsize + 63) // 64 * 64
+    if free_space[0] != NULL:
+        m.data, m.ld = free_space[0], columns
+        free_space[0] += size
+    return size
 
 
-cdef inline ptrdiff_t _rows_at(const Loop *loop, ptrdiff_t t) noexcept nogil:
-    return loop.offsets[t + 1] - loop.offsets[t] if 0 <= t < loop.T else 0
+cdef ptrdiff_t _cut_scratch(Loop *loop, Direction own, char **free_space, bint keep) noexcept nogil:
+    """The matrices that live as long as the call; return their bytes."""
+    cdef ptrdiff_t N = loop.N, size = 0, item = loop.itemsize
+    if not keep:
+        if own.is_native:
+            size += _cut(free_space, &loop.gates, max(N, loop.gates_rows), own.gate_width, item)
+        if loop.has_cell:
+            size += _cut(free_space, &loop.c_0, N, own.Hp, item)
+    if own.has_mid:
+        size += _cut(free_space, &loop.mid, N, own.Hp, item)
+    if not own.is_native:
+        size += _cut(free_space, &loop.scratch, N, own.scratch_columns, item)
+    return size + _cut(free_space, &loop.h_0, N, loop.R, item)
 
 
-cdef void _fill(Loop *loop, engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint reverse,
-                cnp.ndarray bounds, bint by_units):
-    memset(loop, 0, sizeof(Loop))
-    loop.by_units, loop.n_shares = by_units, bounds.shape[0] - 1
-    loop.bounds = <const long long *>cnp.PyArray_DATA(bounds)
-    loop.kernels = kernels_of(gates.itemsize)
-    if engine.name != "native":
-        loop.product = <product_function>PyCapsule_GetPointer(engine.product, "fastrnn.product")
-    loop.itemsize, loop.T, loop.reverse = gates.itemsize, offsets.shape[0] - 1, reverse
-    loop.offsets = <const long long *>cnp.PyArray_DATA(offsets)
-    loop.gates = _matrix(gates)
-    loop.n_operators = len(operators)
-    cdef cnp.ndarray data
-    for i, operator in enumerate(operators):
-        data = operator.weights.data
-        loop.operators[i].kernel = operator.kernel
-        loop.operators[i].H, loop.operators[i].Hp = operator.units, operator.padded_units
-        loop.operators[i].w = cnp.PyArray_DATA(data)
-        loop.operators[i].K, loop.operators[i].N = operator.weights.K, operator.weights.N
-        loop.operators[i].from_mid, loop.operators[i].into_mid = operator.from_mid, operator.into_mid
-        loop.operators[i].column = operator.column
+cdef void _load_state(Matrix target, Matrix source, ptrdiff_t N, ptrdiff_t columns, ptrdiff_t itemsize) noexcept nogil:
+    """Copy a state (N, columns), or zeros, into one that is widened with zeros."""
+    if target.ld > columns or source.data == NULL:
+        memset(target.data, 0, N * target.ld * itemsize)
+    if source.data != NULL:
+        copy_rows(target, source, N, columns * itemsize, itemsize)
 
 
-def forward(engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint reverse, cnp.ndarray h_0, cnp.ndarray out,
-            cnp.ndarray c_0, cnp.ndarray cells, cnp.ndarray mid, cnp.ndarray scratch, cnp.ndarray b_hn, bint keep,
-            cnp.ndarray bounds, bint by_units, int n_threads):
-    """Run one direction of one layer over all steps.
+cdef object _run_layer(list directions, ptrdiff_t k, x_array, Matrix x, out_array, Matrix out, const Batch *batch,
+                       States states, States states_n, bint keep, bint keep_cells, bint by_units, int n_threads):
+    """Run layer k; return (cells, kept), lists by direction, or None where nothing is to be kept."""
+    cdef Loop loops[DIRECTIONS]
+    cdef Loop *loop
+    cdef Direction own
+    cdef int d, D = len(directions)
+    cdef ptrdiff_t S = batch.S, N = batch.N, itemsize, size = 0
+    cdef Matrix h_0, c_0
+    cdef char *none = NULL
+    cdef char *free_space
+    cdef void *scratch
+    cdef cnp.ndarray gates
+    cells, kept, held = [], [], []
+    for d in range(D):
+        own = <Direction>directions[d]
+        loop = &loops[d]
+        bind(loop, &own.forward, batch, d)
+        loop.keep, loop.out = keep, out
+        loop.out.data += d * loop.R * loop.itemsize
+        loop.gates_rows = min(S, max(AHEAD_ROWS, AHEAD_BYTES // (own.gate_width * loop.itemsize)))
+        size += _cut_scratch(loop, own, &none, keep)
+    scratch = malloc(size + 64)
+    if scratch == NULL:
+        raise MemoryError(f"{size} bytes of scratch")
+    free_space = <char *>((<size_t>scratch + 63) // 64 * 64)
+    try:
+        for d in range(D):
+            own = <Direction>directions[d]
+            loop = &loops[d]
+            itemsize = loop.itemsize
+            _cut_scratch(loop, own, &free_space, keep)
+            own_gates = own_cells = own_c_0 = None
+            if keep or not own.is_native:
+                own_gates = gates = empty(S, own.kept_width if keep else own.gate_width, own.type_number)
+                loop.gates = matrix(gates)
+            if own.is_native:
+                loop.x = x
+            else:
+                own.pack.engine.matmul(
+                    x_array, own.pack.w_ih, own.pack.bias[:own.gate_width], gates[:, :own.gate_width], n_threads
+                )
+            if loop.has_cell and (keep or keep_cells):
+                own_cells, own_c_0 = empty(S, own.Hp, own.type_number), empty(N, own.Hp, own.type_number)
+                loop.cells, loop.c_0, loop.per_step_cells = matrix(own_cells), matrix(own_c_0), True
+            if keep or keep_cells:
+                cells.append(own_cells)
+                kept.append((x_array, own_gates, own_cells, own_c_0, out_array))
+            held.append(own_gates)
+            h_0 = _state(states.h, k * D + d, N, loop.R, itemsize)
+            if h_0.data == NULL:
+                memset(loop.h_0.data, 0, N * loop.R * itemsize)
+            else:
+                loop.h_0 = h_0
+            if loop.has_cell:
+                _load_state(loop.c_0, _state(states.c, k * D + d, N, own.H, itemsize), N, own.H, itemsize)
+        with nogil:
+            run_forward(loops, D, by_units, n_threads)
+        for d in range(D):
+            own = <Direction>directions[d]
+            loop = &loops[d]
+            itemsize = loop.itemsize
+            _last(loop, batch, loop.out, loop.h_0, loop.R, _state(states_n.h, k * D + d, N, loop.R, itemsize))
+            if loop.has_cell:
+                c_0 = _state(states_n.c, k * D + d, N, own.H, itemsize)
+                if loop.per_step_cells:
+                    _last(loop, batch, loop.cells, loop.c_0, own.H, c_0)
+                else:
+                    copy_rows(c_0, loop.c_0, N, own.H * itemsize, itemsize)
+    finally:
+        free(scratch)
+    return cells, kept
+
+
+def run_layer(list directions, ptrdiff_t k, cnp.ndarray x, packing, ptrdiff_t T, ptrdiff_t N, list states,
+              list states_n, bint keep, bint keep_cells, bint by_units, int n_threads):
+    """Run layer k of a stack.
 
     Parameters
     ----------
-    engine : module
-        `native` or `_blas`.
-    operators : sequence of fastrnn.layers.cells.Operator
-        The kernels of a step in their order.
-    gates : ndarray of shape (S, width)
-        The input's share of the pre-activations; overwritten. Where `keep`, by what backward needs.
-    offsets : int64 ndarray of shape (T + 1,)
-    reverse : bool
-        From the last step to the first, each row from its own end.
-    h_0 : ndarray of shape (N, R)
-    out : ndarray of shape (S, R)
-        Filled.
-    c_0 : ndarray of shape (N, Hp) or None
-    cells : ndarray of shape (S, Hp) or (N, Hp), or None
-        Filled with every step's cell; or, where it is `c_0` itself, overwritten by each row's last.
-    mid : ndarray of shape (N, Hp) or None
-        Scratch between the kernels of a step.
-    scratch : ndarray of shape (N, columns) or None
-        Scratch for the products of another engine than the native.
-    b_hn : ndarray of shape (Hp,) or None
-    keep : bool
-    bounds : int64 ndarray of shape (n_shares + 1,)
-        Share i has the rows bounds[i] .. bounds[i + 1].
+    directions : list of Direction
+    k : int
+        Its states are entries k * len(directions), ... of `states`.
+    x : ndarray of shape (S, X)
+    packing : Packing or None
+        None: T steps of N rows each.
+    states, states_n : list of ndarray of shape (layers * directions, N, R or H)
+        [h] or [h, c], in packed order; the second is filled.
+    keep, keep_cells : bool
+        `keep` what backward needs, `keep_cells` for all cells.
     by_units : bool
-        The units of every step are dealt out over the threads, instead of the shares of rows.
+        The units of every step are dealt out over the threads of a direction, instead of rows.
     n_threads : int
-        At most so many threads; the environment may give fewer.
+        Exactly so many, or fewer where the environment gives fewer.
+
+    Returns
+    -------
+    out : ndarray of shape (S, len(directions) * R)
+    cells : list of ndarray of shape (S, Hp), or of None
+        By direction.
+    kept : list
+        By direction, for `run_layer_back`; None without `keep`.
     """
-    cdef Loop loop
-    _fill(&loop, engine, operators, gates, offsets, reverse, bounds, by_units)
-    loop.h_0, loop.out, loop.c_0, loop.cells = _matrix(h_0), _matrix(out), _matrix(c_0), _matrix(cells)
-    loop.mid, loop.scratch, loop.keep = _matrix(mid), _matrix(scratch), keep
-    loop.per_step_cells = cells is not None and cells is not c_0
-    loop.b_hn = NULL if b_hn is None else cnp.PyArray_DATA(b_hn)
-    if n_threads == 1:
-        with nogil:
-            _run(&loop, 0, 1, _forward_share)
-    else:
-        with nogil, parallel(num_threads=n_threads):
-            _run(&loop, fr_team_rank(), fr_team_size(), _forward_share)
+    cdef Batch batch = _batch(packing, T, N)
+    cdef Direction first = directions[0]
+    cdef cnp.ndarray out = empty(batch.S, len(directions) * first.forward.R, first.type_number)
+    cells, kept = _run_layer(
+        directions, k, x, matrix(x), out, matrix(out), &batch, _states(states), _states(states_n), keep, keep_cells,
+        by_units, n_threads,
+    )
+    return out, cells, kept
 
 
-ctypedef void (*share_function)(Loop *loop, Share share) noexcept nogil
+def accepts(x, Direction first):
+    """Whether x is already what `infer` takes."""
+    return is_plain(x, first.type_number) and x.ndim == 3 and (<cnp.ndarray>x).shape[2] == first.forward.X
 
 
-cdef void _run(Loop *loop, int rank, int team, share_function run_share) noexcept nogil:
-    """The shares of one thread of a team."""
-    cdef unsigned long long state = flush_enter()
-    cdef Share share
-    cdef ptrdiff_t i = 0 if loop.by_units else rank
-    share.part, share.parts = (rank if loop.by_units else 0), (team if loop.by_units else 1)
-    while i < loop.n_shares:
-        share.begin, share.end = loop.bounds[i], loop.bounds[i + 1]
-        run_share(loop, share)
-        i += 1 if loop.by_units else team
-    flush_restore(state)
-
-
-cdef inline void _units(const Share *share, ptrdiff_t vectors, ptrdiff_t panel, ptrdiff_t *u0,
-                        ptrdiff_t *u1) noexcept nogil:
-    """Of `vectors` vectors of units in whole panels, those of this share."""
-    cdef ptrdiff_t panels = (vectors + panel - 1) // panel
-    u0[0] = min(vectors, panels * share.part // share.parts * panel)
-    u1[0] = min(vectors, panels * (share.part + 1) // share.parts * panel)
-
-
-# A step of a share falls into two runs of rows: those whose state stands at the step before, and those that start here
-# (in the direction that reads backwards a row starts at its own end).
-cdef struct Runs:
-    ptrdiff_t t, before
-    ptrdiff_t begin, middle, end
-
-
-cdef inline Runs _runs(const Loop *loop, Share share, ptrdiff_t t) noexcept nogil:
-    cdef Runs runs
-    runs.t = t
-    runs.before = t + 1 if loop.reverse else t - 1
-    runs.begin = share.begin
-    runs.end = max(share.begin, min(share.end, _rows_at(loop, t)))
-    runs.middle = max(share.begin, min(runs.end, _rows_at(loop, runs.before)))
-    return runs
-
-
-cdef void _forward_share(Loop *loop, Share share) noexcept nogil:
-    cdef ptrdiff_t step
-    cdef int i
-    cdef Runs runs
-    for step in range(loop.T):
-        runs = _runs(loop, share, loop.T - 1 - step if loop.reverse else step)
-        for i in range(loop.n_operators):
-            if runs.middle > runs.begin:
-                _forward_step(loop, &loop.operators[i], &share, runs.t, runs.before, runs.begin, runs.middle)
-            if runs.end > runs.middle:
-                _forward_step(loop, &loop.operators[i], &share, runs.t, -1, runs.middle, runs.end)
-            fr_barrier_wait(&loop.barrier, share.parts)
-
-
-cdef void _forward_step(const Loop *loop, const Operator *op, const Share *share, ptrdiff_t t, ptrdiff_t before,
-                        ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
-    """One kernel of step t for the rows begin .. end, whose state stands at step `before`, or in h_0, c_0."""
-    cdef fr_step s
-    cdef ptrdiff_t now = loop.offsets[t] + begin
-    cdef bint running = 0 <= before < loop.T
-    cdef ptrdiff_t last = loop.offsets[before] + begin if running else begin
-    cdef Matrix h_prev = loop.out if running else loop.h_0
-    memset(&s, 0, sizeof(s))
-    s.rows, s.keep, s.b_hn = end - begin, loop.keep, loop.b_hn
-    s.H, s.Hp = op.H, op.Hp
-    _units(share, op.Hp // loop.kernels.lanes, loop.kernels.panel_units[op.kernel], &s.u0, &s.u1)
-    s.gates, s.ld_gates = _row(loop, loop.gates, now), loop.gates.ld
-    s.h_prev, s.ld_h_prev = _row(loop, h_prev, last), h_prev.ld
-    s.h, s.ld_h = _row(loop, loop.out, now), loop.out.ld
-    if loop.mid.data != NULL:
-        s.mid, s.ld_mid = _row(loop, loop.mid, begin), loop.mid.ld
-    if loop.per_step_cells:
-        s.c, s.ld_c = _row(loop, loop.cells, now), loop.cells.ld
-        s.c_prev = _row(loop, loop.cells if running else loop.c_0, last)
-        s.ld_c_prev = loop.cells.ld if running else loop.c_0.ld
-    elif loop.c_0.data != NULL:
-        s.c, s.ld_c = _row(loop, loop.c_0, begin), loop.c_0.ld
-        s.c_prev, s.ld_c_prev = s.c, s.ld_c
-    s.a = <const void *>s.mid if op.from_mid else s.h_prev
-    s.lda = s.ld_mid if op.from_mid else s.ld_h_prev
-    s.w, s.K = op.w, op.K
-    if loop.product != NULL:
-        _multiply_ahead(loop, op, &s, begin)
-    loop.kernels.forward[op.kernel](&s)
-
-
-cdef void _multiply_ahead(const Loop *loop, const Operator *op, fr_step *s, ptrdiff_t begin) noexcept nogil:
-    """Let another engine than the native make the product that the kernel then finds ready."""
-    cdef fr_product p
-    p.M, p.N, p.K = s.rows, op.N, op.K
-    p.a, p.a_row, p.a_col, p.b = s.a, s.lda, 1, op.w
-    p.c, p.ldc = _row(loop, loop.scratch, begin), loop.scratch.ld
-    memset(p.c, 0, s.rows * loop.scratch.ld * loop.itemsize)
-    loop.product(&p, loop.itemsize)
-    s.w, s.product, s.ld_product = NULL, p.c, p.ldc
-
-
-def backward(engine, operators, cnp.ndarray gates, cnp.ndarray offsets, bint reverse, cnp.ndarray h_0, cnp.ndarray out,
-             cnp.ndarray c_0, cnp.ndarray cells, cnp.ndarray d_out, cnp.ndarray dh, cnp.ndarray dc, cnp.ndarray mid,
-             cnp.ndarray inner, cnp.ndarray d_mid, cnp.ndarray bounds, bint by_units, int n_threads):
-    """Run the steps of `forward` backwards (back-propagation through time, Werbos 1990).
+def infer(list layers, cnp.ndarray x, states, list plans):
+    """Run a stack on T steps of N rows each, and keep nothing.
 
     Parameters
     ----------
-    engine, offsets, reverse, h_0, out, c_0, cells, bounds, by_units, n_threads
-        As in `forward`, which was called with ``keep=True``.
-    operators : sequence of fastrnn.layers.cells.Operator
-        The kernels of a step backwards, each with the product that follows.
-    gates : ndarray of shape (S, width)
-        What forward kept; overwritten by the gradient of the pre-activations.
-    d_out : ndarray of shape (S, R)
-    dh : ndarray of shape (N, Rp)
-        In: gradient of each row's last h; out: gradient of h_0. Padded to whole vectors.
-    dc : ndarray of shape (N, Hp) or None
-        Likewise of c.
-    mid : ndarray of shape (S, Rp or Hp) or None
-        Filled with what the gradient of the inner weights needs.
-    inner : ndarray of shape (S, Hp) or None
-        Filled with o tanh(c), projected LSTM.
-    d_mid : ndarray of shape (N, Hp) or None
-        Scratch, zeros.
+    layers : list of list of Direction
+    x : ndarray of shape (T, N, X)
+    states : sequence of ndarray of shape (layers * directions, N, R or H), or None
+        None stands for zeros.
+    plans : list of (bool, int), or None
+        `by_units` and `n_threads` of each layer; None: one thread.
+
+    Returns
+    -------
+    output : ndarray of shape (T, N, directions * R)
+    h_n : ndarray of shape (layers * directions, N, R)
+    c_n : ndarray of shape (layers * directions, N, H) or None
     """
-    cdef Loop loop
-    _fill(&loop, engine, operators, gates, offsets, reverse, bounds, by_units)
-    if loop.product == NULL:
-        loop.product = native_product
-    loop.h_0, loop.out, loop.c_0, loop.cells = _matrix(h_0), _matrix(out), _matrix(c_0), _matrix(cells)
-    loop.d_out, loop.dh, loop.dc = _matrix(d_out), _matrix(dh), _matrix(dc)
-    loop.mid, loop.inner, loop.d_mid = _matrix(mid), _matrix(inner), _matrix(d_mid)
-    if n_threads == 1:
-        with nogil:
-            _run(&loop, 0, 1, _backward_share)
-    else:
-        with nogil, parallel(num_threads=n_threads):
-            _run(&loop, fr_team_rank(), fr_team_size(), _backward_share)
+    cdef Batch batch = _batch(None, x.shape[0], x.shape[1])
+    cdef Direction first = <Direction>(<list>layers[0])[0]
+    cdef ptrdiff_t k, D = len(<list>layers[0]), L = len(layers), R = first.forward.R
+    cdef cnp.ndarray h_n = _empty_3(L * D, batch.N, R, first.type_number)
+    cdef cnp.ndarray output = _empty_3(batch.T, batch.N, D * R, first.type_number)
+    cdef cnp.ndarray c_n, between
+    cdef States initial, last
+    cdef Matrix source, target
+    cdef bint by_units = False
+    cdef int n_threads = 1
+    initial.h = initial.c = last.c = NULL
+    last.h = <char *>cnp.PyArray_DATA(h_n)
+    result = None
+    if first.forward.has_cell:
+        result = c_n = _empty_3(L * D, batch.N, first.H, first.type_number)
+        last.c = <char *>cnp.PyArray_DATA(c_n)
+    if states is not None:
+        initial = _states(states)
+    source.data, source.ld = <char *>cnp.PyArray_DATA(x), x.shape[2]
+    target.ld = D * R
+    current = x
+    for k in range(L):
+        if plans is not None:
+            by_units, n_threads = plans[k]
+        following = between = None
+        if k == L - 1:
+            target.data = <char *>cnp.PyArray_DATA(output)
+        else:
+            following = between = empty(batch.S, D * R, first.type_number)
+            target.data = <char *>cnp.PyArray_DATA(between)
+        if not first.is_native:
+            current = current.reshape(batch.S, source.ld)
+        _run_layer(
+            <list>layers[k], k, current, source, None, target, &batch, initial, last, False, False, by_units, n_threads
+        )
+        current, source = following, target
+    return output, h_n, result
 
 
-cdef void _backward_share(Loop *loop, Share share) noexcept nogil:
-    cdef ptrdiff_t step
+cdef inline object _empty_3(ptrdiff_t a, ptrdiff_t b, ptrdiff_t c, int type_number):
+    cdef cnp.npy_intp shape[3]
+    shape[0], shape[1], shape[2] = a, b, c
+    return cnp.PyArray_EMPTY(3, shape, type_number, 0)
+
+
+def run_layer_back(list directions, ptrdiff_t k, list kept, cnp.ndarray d_out, packing, ptrdiff_t T, ptrdiff_t N,
+                   list states, list d_states, list grads, bint by_units, int n_threads):
+    """Run layer k backwards and add the gradients of its weights.
+
+    Parameters
+    ----------
+    directions, k, packing, T, N, states, by_units, n_threads
+        As in `run_layer`.
+    kept : list
+        What `run_layer` kept. Used up: gates are overwritten by their gradients.
+    d_out : ndarray of shape (S, len(directions) * R)
+    d_states : list of ndarray of shape (layers * directions, N, R or H)
+        Gradients of the last states; overwritten by those of the initial ones.
+    grads : list of dict
+        By direction: C-contiguous gradients by plain name ("weight_ih", ...), added into.
+
+    Returns
+    -------
+    d_x : ndarray of shape (S, X)
+    """
+    cdef Loop loops[DIRECTIONS]
+    cdef Loop *loop
+    cdef Direction own
+    cdef Batch batch = _batch(packing, T, N)
+    cdef States initial = _states(states)
+    cdef int d, D = len(directions)
+    cdef ptrdiff_t itemsize
+    cdef cnp.ndarray packed
+    held, d_x, biases = [], [], []
+    for d in range(D):
+        own = directions[d]
+        loop = &loops[d]
+        bind(loop, own.backward_loop(), &batch, d)
+        itemsize = loop.itemsize
+        x, gates, cells, c_0, out = kept[d]
+        loop.gates, loop.cells, loop.c_0 = matrix(gates), matrix(cells), matrix(c_0)
+        loop.h_0 = _state(initial.h, k * D + d, N, loop.R, itemsize)
+        loop.out, loop.d_out = matrix(out), matrix(d_out)
+        loop.out.data += d * loop.R * itemsize
+        loop.d_out.data += d * loop.R * itemsize
+        held.append(empty(N, own.Rp, own.type_number))
+        loop.dh = matrix(held[len(held) - 1])
+        _load_state(loop.dh, block(d_states[0], k * D + d), N, loop.R, itemsize)
+        if loop.has_cell:
+            held.append(empty(N, own.Hp, own.type_number))
+            loop.dc = matrix(held[len(held) - 1])
+            _load_state(loop.dc, block(d_states[1], k * D + d), N, own.H, itemsize)
+        mid = inner = None
+        if own.has_mid:
+            mid = empty(batch.S, own.Rp if own.projects else own.Hp, own.type_number)
+            d_mid = np.zeros((N, own.Hp), own.pack.dtype)
+            loop.mid, loop.d_mid = matrix(mid), matrix(d_mid)
+            held += [mid, d_mid]
+        if own.projects:
+            inner = empty(batch.S, own.Hp, own.type_number)
+            loop.inner = matrix(inner)
+            held.append(inner)
+        own_d_x = empty(batch.S, loop.X, own.type_number)
+        loop.d_x = matrix(own_d_x)
+        d_x.append(own_d_x)
+        _fill_outers(loop, own, grads[d], x, gates, mid, inner)
+        biases.append(np.zeros(own.kept_width, own.pack.dtype) if "bias_ih" in grads[d] else None)
+        loop.d_bias = NULL if biases[d] is None else cnp.PyArray_DATA(<cnp.ndarray>biases[d])
+        packed = empty(n_threads, packed_bytes(loop), cnp.NPY_UINT8)
+        loop.packed = <char *>cnp.PyArray_DATA(packed)
+        held.append(packed)
+    with nogil:
+        run_backward(loops, D, by_units, n_threads)
+    for d in range(D):
+        own = directions[d]
+        loop = &loops[d]
+        copy_rows(block(d_states[0], k * D + d), loop.dh, N, loop.R * loop.itemsize, loop.itemsize)
+        if loop.has_cell:
+            copy_rows(block(d_states[1], k * D + d), loop.dc, N, own.H * loop.itemsize, loop.itemsize)
+        if biases[d] is not None:
+            own.pack.add_bias_gradient(biases[d], grads[d])
+    return d_x[0] if D == 1 else d_x[0] + d_x[1]
+
+
+cdef void _fill_outers(Loop *loop, Direction own, dict grads, x, gates, mid, inner):
+    """The weight gradients: for each gate the columns of `gates` that are its gradient, and the rows they go to."""
+    cdef Outer *outer
+    cdef cnp.ndarray grad
     cdef int i
-    cdef Runs runs
-    for step in range(loop.T):
-        runs = _runs(loop, share, step if loop.reverse else loop.T - 1 - step)
-        for i in range(loop.n_operators):
-            if runs.middle > runs.begin:
-                _backward_step(loop, &loop.operators[i], &share, runs.t, runs.before, runs.begin, runs.middle)
-            if runs.end > runs.middle:
-                _backward_step(loop, &loop.operators[i], &share, runs.t, -1, runs.middle, runs.end)
-            fr_barrier_wait(&loop.barrier, share.parts)
-            if runs.end > runs.begin:
-                _multiply_back(loop, &loop.operators[i], &share, runs.t, runs.begin, runs.end)
-
-
-# The projected LSTM keeps two things for its weight gradients: the gradient of its output, which the projection's
-# kernel writes (`mid`), and what was projected (`inner`).
-cdef inline Matrix _mid(const Loop *loop, const Operator *op) noexcept nogil:
-    return loop.inner if loop.inner.data != NULL and not op.from_mid else loop.mid
-
-
-cdef void _backward_step(const Loop *loop, const Operator *op, const Share *share, ptrdiff_t t, ptrdiff_t before,
-                         ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
-    """One kernel of step t for the rows begin .. end, whose state before stands at step `before`, or in h_0, c_0."""
-    cdef fr_step_back s
-    cdef ptrdiff_t now = loop.offsets[t] + begin
-    cdef bint running = 0 <= before < loop.T
-    cdef ptrdiff_t last = loop.offsets[before] + begin if running else begin
-    cdef Matrix h_prev = loop.out if running else loop.h_0
-    cdef Matrix c_prev = loop.cells if running else loop.c_0
-    cdef Matrix mid = _mid(loop, op)
-    memset(&s, 0, sizeof(s))
-    s.rows, s.H, s.Hp = end - begin, op.H, op.Hp
-    _units(share, op.Hp // loop.kernels.lanes, FR_PANEL_MAX, &s.u0, &s.u1)
-    s.gates, s.ld_gates = _row(loop, loop.gates, now), loop.gates.ld
-    s.h_prev, s.ld_h_prev = _row(loop, h_prev, last), h_prev.ld
-    s.d_out, s.ld_d_out = _row(loop, loop.d_out, now), loop.d_out.ld
-    s.dh, s.ld_dh = _row(loop, loop.dh, begin), loop.dh.ld
-    if loop.dc.data != NULL:
-        s.c, s.ld_c = _row(loop, loop.cells, now), loop.cells.ld
-        s.c_prev, s.ld_c_prev = _row(loop, c_prev, last), c_prev.ld
-        s.dc, s.ld_dc = _row(loop, loop.dc, begin), loop.dc.ld
-    if loop.d_mid.data != NULL:
-        s.d_mid, s.ld_d_mid = _row(loop, loop.d_mid, begin), loop.d_mid.ld
-    if mid.data != NULL:
-        s.mid, s.ld_mid = _row(loop, mid, now), mid.ld
-    loop.kernels.backward[op.kernel](&s)
-
-
-cdef void _multiply_back(const Loop *loop, const Operator *op, const Share *share, ptrdiff_t t, ptrdiff_t begin,
-                         ptrdiff_t end) noexcept nogil:
-    """Take the gradients of step t through recurrent weights: this share's columns, from the units of all."""
-    cdef fr_product p
-    cdef ptrdiff_t u0, u1, first
-    cdef ptrdiff_t lanes = loop.kernels.lanes, now = loop.offsets[t] + begin
-    cdef Matrix a = _mid(loop, op) if op.from_mid else loop.gates
-    cdef Matrix c = loop.d_mid if op.into_mid else loop.dh
-    _units(share, (op.N + lanes - 1) // lanes, FR_PANEL_MAX, &u0, &u1)
-    first = u0 * lanes
-    p.M, p.N, p.K = end - begin, min(op.N, u1 * lanes) - first, op.K
-    if p.N <= 0:
-        return
-    p.a = _row(loop, a, now) + (0 if op.from_mid else op.column * loop.itemsize)
-    p.a_row, p.a_col = a.ld, 1
-    p.b = <const char *>op.w + first * op.K * loop.itemsize
-    p.c, p.ldc = _row(loop, c, begin) + first * loop.itemsize, c.ld
-    loop.product(&p, loop.itemsize)
+    loop.n_outers = 0
+    for name, gate_blocks, operand in own.pack.weight_gradients:
+        grad = grads[name]
+        assert cnp.PyArray_ISCARRAY(grad) and len(gate_blocks) <= GATES_MAX
+        outer = &loop.outers[loop.n_outers]
+        loop.n_outers += 1
+        outer.n_gates, outer.previous = len(gate_blocks), operand == "previous"
+        outer.b = matrix({"x": x, "previous": None, "mid": mid, "inner": inner}[operand])
+        outer.M, outer.N = (loop.R if operand == "inner" else own.H), grad.shape[1]
+        for i, (gate, block) in enumerate(gate_blocks):
+            outer.a[i] = matrix(mid if operand == "inner" else gates)
+            outer.a[i].data += block * own.Hp * loop.itemsize
+            outer.c[i] = matrix(grad)
+            outer.c[i].data += gate * own.H * grad.strides[0]

@@ -22,10 +22,7 @@ class Packing:
         self.seq_len, self.batch_size = seq_len, batch_size
         self.is_dense = lengths is None or bool((lengths == seq_len).all())
         if self.is_dense:
-            self.order = None
-            self.lengths = np.full(batch_size, seq_len, np.int64)
-            self.offsets = np.arange(seq_len + 1, dtype=np.int64) * batch_size
-            self.index = None
+            self.size = seq_len * batch_size
         else:
             self.order = np.argsort(-lengths, kind="stable")
             self.lengths = lengths[self.order]
@@ -35,7 +32,7 @@ class Packing:
             step = np.repeat(np.arange(steps), counts)
             rank = np.arange(len(step)) - self.offsets[step]
             self.index = step * batch_size + self.order[rank]
-        self.size = int(self.offsets[-1])
+            self.size = len(step)
 
     def pack(self, x):
         """Return the valid steps (S, features) of x (seq_len, batch_size, features)."""
@@ -51,47 +48,14 @@ class Packing:
         x[self.index] = packed
         return x.reshape(shape)
 
-    def sort(self, rows):
-        """Return a copy of per-sequence rows (batch_size, features) in packed order."""
-        return rows.copy() if self.is_dense else rows[self.order]
+    def sort(self, states):
+        """Return a copy of states (layers, batch_size, features) with their rows in packed order."""
+        return states.copy() if self.is_dense else states.take(self.order, axis=1)
 
-    def unsort(self, rows):
-        """Return per-sequence rows in the caller's order; the inverse of `sort`."""
+    def unsort(self, states):
+        """Return states with their rows in the caller's order; the inverse of `sort`."""
         if self.is_dense:
-            return rows
-        restored = np.empty_like(rows)
-        restored[self.order] = rows
+            return states
+        restored = np.empty_like(states)
+        restored[:, self.order] = states
         return restored
-
-    def last(self, packed, initial, reverse):
-        """Return each sequence's last state (batch_size, R) in packed order; `initial` where its length is 0."""
-        state = initial.copy()
-        valid = int(np.searchsorted(-self.lengths, 0, side="left"))
-        rank = np.arange(valid)
-        where = rank if reverse else self.offsets[self.lengths[:valid] - 1] + rank
-        state[:valid] = packed[where]
-        return state
-
-    def previous(self, packed, initial, reverse):
-        """Return the state before each step (S, R): the step's before it, or `initial`."""
-        counts = np.diff(self.offsets)
-        step = np.repeat(np.arange(len(counts)), counts)
-        rank = np.arange(self.size) - self.offsets[step]
-        before = step + 1 if reverse else step - 1
-        limit = np.concatenate([counts, [0]])  # limit[-1] is also that of step -1
-        starts = rank >= limit[before]
-        state = np.empty((self.size, packed.shape[1]), packed.dtype)
-        state[starts] = initial[rank[starts]]
-        runs = ~starts
-        state[runs] = packed[self.offsets[before[runs]] + rank[runs]]
-        return state
-
-    def bounds(self, n_threads):
-        """Return (n_threads + 1,) int64: shares of whole rows, nearly equal in steps."""
-        if self.is_dense:
-            return np.linspace(0, self.batch_size, n_threads + 1).astype(np.int64)
-        steps = np.concatenate([[0], np.cumsum(self.lengths)])
-        targets = np.linspace(0, steps[-1], n_threads + 1)
-        bounds = np.searchsorted(steps, targets, side="left").astype(np.int64)
-        bounds[0], bounds[-1] = 0, self.batch_size
-        return bounds

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import init as initialisers
 from .._core import native
+from .._core.recurrent import accepts
 from .._validation import (
     as_array,
     as_gradient,
@@ -21,7 +22,7 @@ from .._validation import (
     check_size,
 )
 from ._base import Layer
-from ._stack import Call
+from ._stack import Call, Stack
 from ._stepper import Stepper
 from .cells import CELLS, DirectionPack
 
@@ -38,13 +39,6 @@ def _engine(name):
     except ImportError as error:
         raise ImportError("engine='blas' needs SciPy: pip install scipy") from error
     return _blas
-
-
-class _Pack:
-    """The packed weights of all layers and directions, of one version."""
-
-    def __init__(self, layers):
-        self.layers = layers
 
 
 class Recurrent(Layer):
@@ -124,7 +118,7 @@ class Recurrent(Layer):
             ]
             for k in range(self.num_layers)
         ]
-        return _Pack(layers)
+        return Stack(layers)
 
     def __repr__(self):
         options = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
@@ -179,7 +173,8 @@ class Recurrent(Layer):
         return np.ascontiguousarray(x.swapaxes(0, 1)) if self.batch_first else x
 
     def _give_state(self, states, unbatched):
-        states = tuple(state[:, 0] if unbatched else state for state in states)
+        if unbatched:
+            states = tuple(state[:, 0] for state in states)
         return states if self._cell.has_cell else states[0]
 
     # computing
@@ -220,17 +215,31 @@ class Recurrent(Layer):
         """
         if return_cells and not self._cell.has_cell:
             raise ValueError(f"return_cells is True, expected False: a {type(self).__name__} has no cells")
-        call, unbatched = self._start(x, state_0, lengths, n_threads, self._pack(), keep_cells=return_cells)
+        stack = self._pack()
+        if lengths is None and not return_cells:
+            return self._infer(stack, x, state_0, n_threads)
+        call, unbatched = self._start(x, state_0, lengths, n_threads, stack, keep_cells=return_cells)
         output, state_n = self._give_sequence(call.output, unbatched), self._give_state(call.states, unbatched)
         if return_cells:
             return output, state_n, self._give_sequence(call.cells, unbatched)
         return output, state_n
 
+    def _infer(self, stack, x, state_0, n_threads):
+        unbatched = False
+        if self.batch_first or not accepts(x, stack.first):
+            x, unbatched = self._read_x(x)
+        states = None if state_0 is None else self._state_arrays("state_0", state_0, x.shape[1], unbatched)
+        output, h_n, c_n = stack.infer(x, states, n_threads)
+        if unbatched or self.batch_first:
+            output = self._give_sequence(output, unbatched)
+            return output, self._give_state((h_n, c_n)[: 1 + self._cell.has_cell], unbatched)
+        return output, h_n if c_n is None else (h_n, c_n)
+
     def _start(self, x, state_0, lengths, n_threads, pack, **keywords):
         x, unbatched = self._read_x(x)
         lengths = check_lengths(lengths, *x.shape[:2])
         states = self._state_arrays("state_0", state_0, x.shape[1], unbatched)
-        return Call(pack.layers, x, states, lengths, n_threads=n_threads, **keywords), unbatched
+        return Call(pack, x, states, lengths, n_threads=n_threads, **keywords), unbatched
 
     def forward(self, x, state_0=None, lengths=None, *, training=True, rng=None, n_threads=None):
         """Apply the layer and keep what the gradients need.

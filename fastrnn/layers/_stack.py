@@ -7,17 +7,57 @@ from contextlib import nullcontext
 import numpy as np
 
 from .. import _threads
-from ._direction import run_backward, run_forward
+from .._core import native, recurrent
+from .._core.directions import Direction
 from ._packing import Packing
+from ._plan import plan
 
 
-class Call:
-    """One forward run of a stack, and its backward.
+class Stack:
+    """The packed weights of all layers and directions, of one version.
 
     Parameters
     ----------
-    packs : list of list of DirectionPack
-        By layer and direction.
+    layers : list of list of DirectionPack
+    """
+
+    def __init__(self, layers):
+        self.layers = [[Direction(pack) for pack in layer] for layer in layers]
+        first = layers[0][0]
+        self.first, self.engine, self.dtype = self.layers[0][0], first.engine, first.dtype
+        self.is_native = first.engine is native
+        self.H, self.row_work = first.H, sum(p.cell.n_gates * p.H * (p.I + p.R) for layer in layers for p in layer)
+
+    def plans(self, n_threads, steps, rows, passes=1):
+        """Return [(by units?, threads)] of the layers for a call, or None where all have one thread."""
+        work = steps * self.row_work * passes
+        if n_threads is None and work < 2 * _threads.WORK_PER_THREAD:
+            return None
+        n_threads = _threads.resolve(n_threads, work, max(rows, self.H))
+        if n_threads == 1:
+            return None
+        return [plan(layer, rows, n_threads) for layer in self.layers]
+
+    def blas(self):
+        """Return a context that holds BLAS at one thread, where it is used."""
+        return nullcontext() if self.is_native else _threads.single_threaded_blas()
+
+    def infer(self, x, states, n_threads):
+        """Return (output, h_n, c_n) of T steps of N rows each, nothing kept; states None stands for zeros."""
+        steps, rows, _ = x.shape
+        plans = self.plans(n_threads, steps * rows, rows)
+        if self.is_native:
+            return recurrent.infer(self.layers, x, states, plans)
+        with self.blas():
+            return recurrent.infer(self.layers, x, states, plans)
+
+
+class Call:
+    """One forward run of a stack on a ragged batch or for training, and its backward.
+
+    Parameters
+    ----------
+    stack : Stack
     x : ndarray of shape (seq_len, batch_size, input_size)
     states : tuple of ndarray of shape (num_layers * directions, batch_size, R or H)
         (h_0,) or (h_0, c_0).
@@ -31,74 +71,51 @@ class Call:
         ``masks(shape)`` draws the factors of dropout between layers.
     """
 
-    def __init__(self, packs, x, states, lengths, *, keep=False, keep_cells=False, n_threads=None, masks=None):
-        self.packs, self.x_shape = packs, x.shape
+    def __init__(self, stack, x, states, lengths, *, keep=False, keep_cells=False, n_threads=None, masks=None):
+        self.stack, self.x_shape = stack, x.shape
         self.packing = Packing(lengths, *x.shape[:2])
-        self.keep, self.keep_cells, self.masks = keep, keep_cells, masks
-        first = packs[0][0]
-        self.engine, self.dtype = first.engine, first.dtype
-        work = self.packing.size * sum(p.w_ih.N * (p.I + p.R) for layer in packs for p in layer)
-        self.n_threads = _threads.resolve(n_threads, work * (3 if keep else 1), max(x.shape[1], first.H))
+        self.plans = stack.plans(n_threads, self.packing.size, x.shape[1], 3 if keep else 1)
         self.cells = None
         self.kept, self.dropped = [], []
-        with self._blas():
-            self.output, self.states = self._run(self.packing.pack(x), states)
+        with stack.blas():
+            self.output, self.states = self._run(self.packing.pack(x), states, keep, keep_cells, masks)
 
-    def _blas(self):
-        return nullcontext() if self.engine.name == "native" else _threads.single_threaded_blas()
+    def _arguments(self, k):
+        """What both directions of time hand to layer k: how it is packed, and how it is dealt out."""
+        packing = None if self.packing.is_dense else self.packing
+        return (packing, *self.x_shape[:2]), (False, 1) if self.plans is None else self.plans[k]
 
-    def _run(self, x, states):
+    def _run(self, x, states, keep, keep_cells, masks):
         """Return the output (seq_len, batch_size, directions * R) and the last states, as they came."""
+        self.states_0 = states = [self.packing.sort(state) for state in states]
         states_n = [np.empty_like(state) for state in states]
-        for k, layer in enumerate(self.packs):
-            if k and self.masks:
-                mask = self.masks(x.shape)
-                self.dropped.append(mask)
-                x = x * mask
-            x = self._run_layer(k, layer, x, states, states_n)
-        return self.packing.unpack(x), tuple(states_n)
-
-    def _run_layer(self, k, layer, x, states, states_n):
-        packing, D, R = self.packing, len(layer), layer[0].R
-        out = np.empty((packing.size, D * R), self.dtype)
-        keep_cells = self.keep_cells and k == len(self.packs) - 1
-        all_cells = []
-        for d, pack in enumerate(layer):
-            h_0, *c_0 = (packing.sort(state[k * D + d]) for state in states)
-            h_n, c_n, cells, kept = run_forward(
-                pack, packing, x, h_0, c_0[0] if c_0 else None, out[:, d * R : (d + 1) * R],
-                reverse=d == 1, keep=self.keep, keep_cells=keep_cells, n_threads=self.n_threads,
-            )  # fmt: skip
-            for state_n, value in zip(states_n, (h_n, c_n), strict=False):
-                state_n[k * D + d] = packing.unsort(value)
+        for k, directions in enumerate(self.stack.layers):
+            if k and masks:
+                self.dropped.append(masks(x.shape))
+                x = x * self.dropped[-1]
+            batch, threads = self._arguments(k)
+            is_last = k == len(self.stack.layers) - 1
+            x, cells, kept = recurrent.run_layer(
+                directions, k, x, *batch, states, states_n, keep, keep_cells and is_last, *threads
+            )
             self.kept.append(kept)
-            all_cells.append(cells)
         if keep_cells:
-            self.cells = packing.unpack(np.concatenate(all_cells, axis=1))
-        return out
+            H = self.stack.H
+            self.cells = self.packing.unpack(np.concatenate([part[:, :H] for part in cells], axis=1))
+        return self.packing.unpack(x), tuple(self.packing.unsort(state) for state in states_n)
 
     def backward(self, d_output, d_states_n, grads):
         """Return (d_x, d_states_0), and add into `grads`: a list by layer and direction of dicts by plain name."""
-        d_states_0 = [np.empty_like(d_state) for d_state in d_states_n]
+        d_states = [self.packing.sort(state) for state in d_states_n]
         d_out = self.packing.pack(d_output)
-        with self._blas():
-            for k in reversed(range(len(self.packs))):
-                d_out = self._backward_layer(k, d_out, d_states_n, d_states_0, grads[k])
+        with self.stack.blas():
+            for k in reversed(range(len(self.stack.layers))):
+                batch, threads = self._arguments(k)
+                kept, self.kept[k] = self.kept[k], None
+                directions = self.stack.layers[k]
+                d_out = recurrent.run_layer_back(
+                    directions, k, kept, d_out, *batch, self.states_0, d_states, grads[k], *threads
+                )
                 if k and self.dropped:
                     d_out *= self.dropped[k - 1]
-        return self.packing.unpack(d_out), tuple(d_states_0)
-
-    def _backward_layer(self, k, d_out, d_states_n, d_states_0, grads):
-        layer, packing = self.packs[k], self.packing
-        D, R, d_x = len(layer), layer[0].R, None
-        for d, pack in enumerate(layer):
-            d_h_n, *d_c_n = (packing.sort(d_state[k * D + d]) for d_state in d_states_n)
-            kept, self.kept[k * D + d] = self.kept[k * D + d], None
-            d_x_own, d_h_0, d_c_0 = run_backward(
-                pack, packing, kept, d_out[:, d * R : (d + 1) * R], d_h_n, d_c_n[0] if d_c_n else None, grads[d],
-                n_threads=self.n_threads,
-            )  # fmt: skip
-            for d_state_0, value in zip(d_states_0, (d_h_0, d_c_0), strict=False):
-                d_state_0[k * D + d] = packing.unsort(value)
-            d_x = d_x_own if d_x is None else d_x + d_x_own
-        return d_x
+        return self.packing.unpack(d_out), tuple(self.packing.unsort(state) for state in d_states)

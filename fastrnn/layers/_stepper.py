@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._core import stepping
 from .._validation import as_array, check_out, check_shape
-from ._stack import Call
 
 
 class Stepper:
@@ -25,18 +25,21 @@ class Stepper:
     ((1, 4), [(1, 1, 4), (1, 1, 4)])
     """
 
-    def __init__(self, layer, pack, batch_size):
-        self._layer, self._pack, self.batch_size = layer, pack, batch_size
-        self.reset()
+    def __init__(self, layer, stack, batch_size):
+        self._layer, self._stack, self.batch_size = layer, stack, batch_size
+        self._stepping = stepping.Stepping(stack.layers, batch_size)
+        self._try_step, self._is_native = self._stepping.try_step, stack.is_native
+        self._out_shape = (batch_size, layer.output_size)
 
     def reset(self):
         """Go back to a state of zeros."""
-        self._states = self._layer._state_arrays("state_0", None, self.batch_size, False)
+        self._stepping.load(self._layer._state_arrays("state_0", None, self.batch_size, False))
 
     @property
     def state(self):
         """Copies of the present state: (h, c) of an LSTM, else h, each (num_layers, batch_size, ...)."""
-        states = tuple(state.copy() for state in self._states)
+        states = self._layer._state_arrays("state_0", None, self.batch_size, False)
+        self._stepping.save(states)
         return self._layer._give_state(states, False)
 
     def step(self, x_t, out=None):
@@ -52,18 +55,22 @@ class Stepper:
         -------
         ndarray of shape (batch_size, output_size)
         """
-        layer = self._layer
-        x = check_shape(
-            "x_t",
-            as_array("x_t", x_t, layer.dtype),
-            ("batch_size", "input_size"),
-            (self.batch_size, layer.input_size),
-        )
-        if out is not None:
-            check_out(out, (self.batch_size, layer.output_size), layer.dtype)
-        call = Call(self._pack.layers, x[None], self._states, None, n_threads=1)
-        self._states = call.states
+        if self._is_native and out is not None:
+            done = self._try_step(x_t, out)
+            if done is not None:
+                return done
+        x = self._read(x_t)
         if out is None:
-            return call.output[0]
-        np.copyto(out, call.output[0])
+            out = np.empty(self._out_shape, self._layer.dtype)
+        check_out(out, self._out_shape, self._layer.dtype)
+        y = out if out.flags.carray else np.empty(self._out_shape, self._layer.dtype)
+        with self._stack.blas():
+            self._stepping.step(x, y)
+        if y is not out:
+            np.copyto(out, y)
         return out
+
+    def _read(self, x_t):
+        layer = self._layer
+        x = as_array("x_t", x_t, layer.dtype)
+        return check_shape("x_t", x, ("batch_size", "input_size"), (self.batch_size, layer.input_size))

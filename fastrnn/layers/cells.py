@@ -19,10 +19,11 @@ D_RNN_TANH, D_RNN_RELU, D_LSTM, D_GRU, D_GRU_CANDIDATE, D_GRU_RESET, D_PROJECT =
 
 
 class Forward(NamedTuple):
-    """A product with rows `gates` of weight_hh (state-dict order), and the kernel that consumes it."""
+    """A kernel, and the rows of weight_hh and weight_ih (gates in state-dict order) whose products it consumes."""
 
     kernel: int
     gates: tuple
+    input_gates: tuple
     from_mid: bool = False
 
 
@@ -57,15 +58,26 @@ class Cell:
         """Blocks of a row in training."""
         return self.kept_blocks or self.n_gates
 
+    @property
+    def hidden_order(self):
+        """The gates whose gradients belong to weight_hh, from `hidden_block` on."""
+        return tuple(range(self.n_gates)) if self.hidden_block else self.order
+
 
 CELLS = {
-    "rnn_tanh": Cell(1, (0,), (Forward(RNN_TANH, (0,)),), (Backward(D_RNN_TANH, (0,)),)),
-    "rnn_relu": Cell(1, (0,), (Forward(RNN_RELU, (0,)),), (Backward(D_RNN_RELU, (0,)),)),
-    "lstm": Cell(4, (0, 1, 2, 3), (Forward(LSTM, (0, 1, 2, 3)),), (Backward(D_LSTM, (0, 1, 2, 3)),), has_cell=True),
+    "rnn_tanh": Cell(1, (0,), (Forward(RNN_TANH, (0,), (0,)),), (Backward(D_RNN_TANH, (0,)),)),
+    "rnn_relu": Cell(1, (0,), (Forward(RNN_RELU, (0,), (0,)),), (Backward(D_RNN_RELU, (0,)),)),
+    "lstm": Cell(
+        4,
+        (0, 1, 2, 3),
+        (Forward(LSTM, (0, 1, 2, 3), (0, 1, 2, 3)),),
+        (Backward(D_LSTM, (0, 1, 2, 3)),),
+        has_cell=True,
+    ),
     "gru": Cell(
         3,
         (2, 0, 1),
-        (Forward(GRU, (0, 1, 2)),),
+        (Forward(GRU, (0, 1, 2), (2, 0, 1)),),
         (Backward(D_GRU, (0, 1, 2), block=1),),
         kept_blocks=4,
         separate_bias=True,
@@ -74,7 +86,7 @@ CELLS = {
     "gru_reset_before": Cell(
         3,
         (2, 0, 1),
-        (Forward(GRU_RESET, (0, 1)), Forward(GRU_CANDIDATE, (2,), from_mid=True)),
+        (Forward(GRU_RESET, (0, 1), (0, 1)), Forward(GRU_CANDIDATE, (2,), (2,), from_mid=True)),
         (Backward(D_GRU_CANDIDATE, (2,), into_mid=True), Backward(D_GRU_RESET, (0, 1), block=1)),
         mid_gates=(2,),
     ),
@@ -82,12 +94,13 @@ CELLS = {
 
 
 class Operator(NamedTuple):
-    """One kernel of a step with its packed weights, as the drivers of `_core.recurrent` read it."""
+    """One kernel of a step with its packed weights, as `_core.loops` reads it."""
 
     kernel: int
     weights: object
     units: int
     padded_units: int
+    input_weights: object = None
     from_mid: bool = False
     column: int = 0
     into_mid: bool = False
@@ -108,12 +121,8 @@ def blocks(weights, order, n_gates):
     return out.reshape(-1, *weights.shape[1:])
 
 
-def unblock(gradient, order, n_gates, H):
-    """Return rows (n_gates * H, ...) in state-dict order from padded blocks; gates not in `order` are 0."""
-    parts = gradient.reshape(len(order), -1, *gradient.shape[1:])
-    out = np.zeros((n_gates, H, *gradient.shape[1:]), gradient.dtype)
-    out[list(order)] = parts[:, :H]
-    return out.reshape(-1, *gradient.shape[1:])
+def _pairs(gates, first=0):
+    return tuple((gate, first + i) for i, gate in enumerate(gates))
 
 
 def _strips(weights, gates, n_gates):
@@ -143,32 +152,59 @@ class DirectionPack:
         self.I = w_ih.shape[1]
         self.Hp, self.Rp = padded(self.H, self.dtype), padded(self.R, self.dtype)
         self.projects = w_hr is not None
-        self.w_ih = engine.pack(blocks(w_ih, cell.order, cell.n_gates).T)
-        self.bias, self.b_hn = self._biases(b_ih, b_hh)
-        self.forward = [self._forward(step, w_hh) for step in cell.forward]
+        self.w_ih = None if engine is native else engine.pack(blocks(w_ih, cell.order, cell.n_gates).T)
+        self.bias = self._biases(b_ih, b_hh)
+        self.forward = [self._forward(step, w_ih, w_hh) for step in cell.forward]
         if self.projects:
-            self.forward.append(self._operator(PROJECT, _strips(w_hr, (0,), 1), self.R, from_mid=True))
+            weights = engine.pack(_strips(w_hr, (0,), 1), native.panel(self.dtype, PROJECT)[0])
+            self.forward.append(Operator(PROJECT, weights, self.R, self.Rp, from_mid=True))
         self._source = (w_ih.copy(), w_hh.copy(), None if w_hr is None else w_hr.copy())
         self._backward = None
 
     def _biases(self, b_ih, b_hh):
+        """Return the biases of a row of the kernels: the input's blocks, then one that is the state's alone."""
         cell = self.cell
         if b_ih is None:
-            return None, np.zeros(self.Hp, self.dtype) if cell.separate_bias else None
+            return np.zeros(cell.blocks * self.Hp, self.dtype)
         if not cell.separate_bias:
-            return blocks(b_ih + b_hh, cell.order, cell.n_gates), None
+            return blocks(b_ih + b_hh, cell.order, cell.n_gates)
         joint = b_ih + b_hh
         last = (cell.n_gates - 1) * self.H
         joint[last:] = b_ih[last:]
-        return blocks(joint, cell.order, cell.n_gates), blocks(b_hh, (cell.n_gates - 1,), cell.n_gates)
+        own = blocks(b_hh, (cell.n_gates - 1,), cell.n_gates)
+        return np.concatenate([blocks(joint, cell.order, cell.n_gates), own])
 
-    def _forward(self, step, w_hh):
-        return self._operator(step.kernel, _strips(w_hh, step.gates, self.cell.n_gates), self.H, step.from_mid)
+    def _forward(self, step, w_ih, w_hh):
+        units, x_columns, h_columns = native.panel(self.dtype, step.kernel)
+        weights = self.engine.pack(_strips(w_hh, step.gates, self.cell.n_gates), units * h_columns)
+        input_weights = None
+        if self.engine is native:
+            input_weights = native.pack(_strips(w_ih, step.input_gates, self.cell.n_gates), units * x_columns)
+        return Operator(step.kernel, weights, self.H, self.Hp, input_weights, from_mid=step.from_mid)
 
-    def _operator(self, kernel, matrix, units, from_mid):
-        panel_units, gates = native.panel(self.dtype, kernel)
-        weights = self.engine.pack(matrix, panel_units * gates)
-        return Operator(kernel, weights, units, padded(units, self.dtype), from_mid=from_mid)
+    @property
+    def weight_gradients(self):
+        """(name, ((gate of the state dict, block of a row), ...), operand) of each product that sums a gradient."""
+        cell = self.cell
+        found = [("weight_ih", _pairs(cell.order), "x")]
+        if cell.mid_gates:  # these come first in a row
+            rest = cell.order[len(cell.mid_gates) :]
+            found += [("weight_hh", _pairs(cell.mid_gates), "mid")]
+            found += [("weight_hh", _pairs(rest, len(cell.mid_gates)), "previous")]
+        else:
+            found += [("weight_hh", _pairs(cell.hidden_order, cell.hidden_block), "previous")]
+        return found + [("weight_hr", ((0, 0),), "inner")] * self.projects
+
+    def add_bias_gradient(self, sums, grads):
+        """Add the sums (blocks * Hp,) over the rows of the kernels' gradients to "bias_ih" and "bias_hh"."""
+        cell, H = self.cell, self.H
+        rows = sums.reshape(-1, self.Hp)[:, :H]
+        for name, pairs in (
+            ("bias_ih", _pairs(cell.order)),
+            ("bias_hh", _pairs(cell.hidden_order, cell.hidden_block)),
+        ):
+            for gate, block in pairs:
+                grads[name][gate * H : (gate + 1) * H] += rows[block]
 
     @property
     def backward(self):

@@ -1,0 +1,63 @@
+# The weights of one direction as the loops read them, and small helpers about matrices.
+
+cimport numpy as cnp
+from libc.string cimport memcpy
+
+from fastrnn._core.loops cimport Loop, Matrix
+
+
+cdef class Direction:
+    cdef Loop forward, backward
+    cdef readonly object pack
+    cdef object _held
+    cdef ptrdiff_t H, Hp, Rp, gate_width, kept_width, scratch_columns
+    cdef bint has_mid, projects, is_native
+    cdef int type_number
+    cdef const Loop *backward_loop(self)
+
+
+cdef struct Batch:
+    ptrdiff_t T, N, S
+    const long long *offsets    # NULL: all sequences have T steps
+    const long long *lengths    # (N), falling; with offsets
+
+
+cdef inline void bind(Loop *loop, const Loop *template, const Batch *batch, int d) noexcept nogil:
+    """Start a loop of direction d from its template."""
+    loop[0] = template[0]
+    loop.T, loop.N, loop.offsets, loop.reverse = batch.T, batch.N, batch.offsets, d
+
+
+cdef inline Matrix matrix(cnp.ndarray a):
+    """`a` (rows, columns) with columns of unit stride, or None for a matrix that is not used."""
+    cdef Matrix m
+    m.data, m.ld = NULL, 0
+    if a is not None:
+        assert a.ndim == 2 and (a.strides[1] == a.itemsize or a.shape[1] <= 1 or a.shape[0] == 0)
+        m.data, m.ld = <char *>cnp.PyArray_DATA(a), a.strides[0] // a.itemsize
+    return m
+
+
+cdef inline Matrix block(cnp.ndarray a, ptrdiff_t k):
+    """Block k of a C-contiguous array (blocks, rows, columns)."""
+    cdef Matrix m
+    m.data, m.ld = <char *>cnp.PyArray_DATA(a) + k * a.strides[0], a.shape[2]
+    return m
+
+
+cdef inline object empty(ptrdiff_t rows, ptrdiff_t columns, int type_number):
+    cdef cnp.npy_intp shape[2]
+    shape[0], shape[1] = rows, columns
+    return cnp.PyArray_EMPTY(2, shape, type_number, 0)
+
+
+cdef inline void copy_rows(Matrix target, Matrix source, ptrdiff_t rows, ptrdiff_t row_bytes,
+                           ptrdiff_t itemsize) noexcept nogil:
+    cdef ptrdiff_t i
+    for i in range(rows):
+        memcpy(target.data + i * target.ld * itemsize, source.data + i * source.ld * itemsize, row_bytes)
+
+
+cdef inline bint is_plain(x, int type_number):
+    """Whether x is an aligned C-contiguous ndarray of the type."""
+    return type(x) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>x) == type_number and cnp.PyArray_ISCARRAY_RO(x)

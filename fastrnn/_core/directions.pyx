@@ -1,0 +1,71 @@
+"""The weights of one direction of one layer, bound to the loops."""
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.string cimport memset
+
+from fastrnn._core.kernels cimport pack_rows_function, product_function
+from fastrnn._core.loops cimport KERNELS_MAX, Loop, Operator
+from fastrnn._core.native cimport kernels_of
+
+cnp.import_array()
+
+
+cdef class Direction:
+    """The weights of one direction of one layer, as the loops read them; immutable.
+
+    Parameters
+    ----------
+    pack : fastrnn.layers.cells.DirectionPack
+    """
+    def __cinit__(self, pack):
+        cdef Loop *loop = &self.forward
+        self.pack, self.is_native = pack, pack.engine.name == "native"
+        self.type_number = np.dtype(pack.dtype).num
+        self.H, self.Hp, self.Rp = pack.H, pack.Hp, pack.Rp
+        self.gate_width, self.kept_width = pack.cell.n_gates * pack.Hp, pack.cell.blocks * pack.Hp
+        self.projects, self.has_mid = pack.projects, bool(pack.cell.mid_gates) or pack.projects
+        memset(loop, 0, sizeof(Loop))
+        loop.itemsize = pack.dtype.itemsize
+        loop.kernels = kernels_of(loop.itemsize)
+        loop.X, loop.R, loop.has_cell = pack.I, pack.R, pack.cell.has_cell
+        loop.bias = cnp.PyArray_DATA(<cnp.ndarray>pack.bias)
+        if not self.is_native:
+            loop.product = _product(pack.engine)
+            self.scratch_columns = max([operator.weights.N for operator in pack.forward])
+        _fill_operators(loop, pack.forward)
+
+    cdef const Loop *backward_loop(self):
+        """The loop backward, made when first asked for."""
+        cdef Loop *loop = &self.backward
+        if self._held is None:
+            operators, w_ih = self.pack.backward
+            loop[0] = self.forward
+            loop.product = _product(self.pack.engine)
+            loop.pack_rows = <pack_rows_function>PyCapsule_GetPointer(self.pack.engine.pack_rows, "fastrnn.pack_rows")
+            loop.w_ih, loop.x_width = cnp.PyArray_DATA(<cnp.ndarray>w_ih.data), self.gate_width
+            loop.gates_width = self.kept_width
+            _fill_operators(loop, operators)
+            self._held = operators, w_ih
+        return loop
+
+
+cdef product_function _product(engine):
+    return <product_function>PyCapsule_GetPointer(engine.product, "fastrnn.product")
+
+
+cdef void _fill_operators(Loop *loop, operators):
+    cdef Operator *op
+    assert len(operators) <= KERNELS_MAX
+    loop.n_operators = len(operators)
+    for i, operator in enumerate(operators):
+        op = &loop.operators[i]
+        op.kernel, op.H, op.Hp = operator.kernel, operator.units, operator.padded_units
+        op.w_x = NULL
+        if operator.input_weights is not None:
+            op.w_x = cnp.PyArray_DATA(<cnp.ndarray>operator.input_weights.data)
+        op.w = cnp.PyArray_DATA(<cnp.ndarray>operator.weights.data)
+        op.K, op.N = operator.weights.K, operator.weights.N
+        op.from_mid, op.into_mid, op.column = operator.from_mid, operator.into_mid, operator.column

@@ -1,0 +1,73 @@
+# One direction of one layer over all steps, as `loops.pyx` runs it.
+
+from fastrnn._core.kernels cimport fr_barrier, fr_kernels, pack_rows_function, product_function
+
+cdef enum:
+    KERNELS_MAX = 2
+    GATES_MAX = 4
+    OUTERS_MAX = 4
+
+
+cdef struct Matrix:
+    char *data          # element [0, 0]
+    ptrdiff_t ld        # elements from row to row
+
+
+# A kernel of a step with the weights of the product that stands before it (forward) or after it (backward).
+cdef struct Operator:
+    int kernel
+    ptrdiff_t H, Hp     # units that the kernel writes
+    const void *w_x     # packed input weights, forward
+    const void *w       # the engine's form of the right operand
+    ptrdiff_t K, N
+    int from_mid        # forward: multiply mid instead of h_prev. backward: multiply mid instead of gates
+    ptrdiff_t column    # backward: first column of gates that is multiplied
+    int into_mid        # backward: the product is added to d_mid instead of dh
+
+
+# The gradient of a weight: for each of its gates c[m, n] += sum_s a[s, m] b[s, n], m < M, n < N, over all packed rows
+# s; b[s] is the state before s where `previous`.
+cdef struct Outer:
+    int n_gates
+    Matrix a[GATES_MAX]
+    Matrix c[GATES_MAX]
+    Matrix b
+    int previous
+    ptrdiff_t M, N
+
+
+cdef struct Loop:
+    const fr_kernels *kernels
+    product_function product        # forward: NULL where the kernels multiply for themselves
+    pack_rows_function pack_rows    # backward
+    ptrdiff_t itemsize
+    int n_operators, has_cell
+    Operator operators[KERNELS_MAX]
+    ptrdiff_t X, R
+    const void *bias
+
+    # a call
+    ptrdiff_t T, N
+    const long long *offsets        # (T + 1), or NULL: t N
+    int reverse, keep, per_step_cells
+    Matrix x            # (S, X); NULL: `gates` holds bias + W_ih x
+    Matrix gates        # (S, blocks Hp) where `keep` or no x; else scratch of `gates_rows` rows
+    ptrdiff_t gates_rows
+    Matrix out, h_0, c_0, cells, mid, scratch, inner
+    Matrix d_out, dh, dc, d_mid
+    fr_barrier barrier
+
+    # backward, after the steps
+    int n_outers
+    Outer outers[OUTERS_MAX]
+    void *d_bias        # (gates_width) += sum of the rows of gates
+    ptrdiff_t gates_width
+    Matrix d_x          # (S, X), filled
+    const void *w_ih    # the engine's form of (x_width, X)
+    ptrdiff_t x_width
+    char *packed        # scratch of every thread for `pack_rows`: packed_bytes() each
+
+
+cdef void run_forward(Loop *loops, int n_loops, bint by_units, int n_threads) noexcept nogil
+cdef void run_backward(Loop *loops, int n_loops, bint by_units, int n_threads) noexcept nogil
+cdef ptrdiff_t packed_bytes(const Loop *loop) noexcept nogil

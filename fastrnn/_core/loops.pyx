@@ -1,0 +1,414 @@
+"""The time loops, written once for all cells, dtypes and engines.
+
+A batch comes packed: time-major, rows sorted by falling length, padding taken out. Step t holds the rows
+`offsets[t] .. offsets[t+1]`, which are the first of the batch; S rows in all. A cell is a list of kernels
+(`csrc/fr_kernels.h`); an engine supplies the product.
+
+Directions of a layer run side by side where there are threads for them. The threads of one direction share either rows,
+and then none waits for another before the last step, or the units of every step, and then all wait for each other once
+per kernel, since the next product reads what all have written.
+"""
+
+from cython.parallel cimport parallel
+from libc.string cimport memset
+
+from fastrnn._core.kernels cimport (
+    FR_PANEL_MAX, fr_barrier_wait, fr_product, fr_step, fr_step_back, fr_team_rank, fr_team_size,
+)
+from fastrnn._core.native cimport flush_enter, flush_restore
+
+cdef enum:
+    # Rows from which a kernel multiplies x and h in one go. Fewer rows would wait for the input weights at every step,
+    # so that their products are made ahead, for as many steps as keep their gates in cache.
+    FUSED_ROWS = 4
+    # Rows and columns of the right operand of a weight gradient that are packed together.
+    OUTER_K = 256
+    OUTER_N = 256
+
+
+# The part of a run that one thread does: of each step the rows first, first + stride, ... before end, and of its units
+# the part-th of `parts`.
+cdef struct Share:
+    ptrdiff_t first, stride, end
+    int part, parts
+    int rank, size      # in the team of this direction
+
+
+ctypedef void (*share_function)(Loop *loop, const Share *share) noexcept nogil
+
+
+cdef void run_forward(Loop *loops, int n_loops, bint by_units, int n_threads) noexcept nogil:
+    """Run the directions of one layer over all steps on exactly n_threads threads, or as many as there are."""
+    _run(loops, n_loops, by_units, n_threads, _forward_share)
+
+
+cdef void run_backward(Loop *loops, int n_loops, bint by_units, int n_threads) noexcept nogil:
+    """Run the steps of `run_forward` backwards (back-propagation through time, Werbos 1990), then sum the gradients."""
+    _run(loops, n_loops, by_units, n_threads, _backward_share)
+
+
+cdef void _run(Loop *loops, int n_loops, bint by_units, int n_threads, share_function run_share) noexcept nogil:
+    if n_threads == 1:
+        _run_part(loops, n_loops, by_units, 0, 1, run_share)
+    else:
+        with parallel(num_threads=n_threads):
+            _run_part(loops, n_loops, by_units, fr_team_rank(), fr_team_size(), run_share)
+
+
+cdef void _run_part(Loop *loops, int n_loops, bint by_units, int rank, int n_threads,
+                    share_function run_share) noexcept nogil:
+    """What one of n_threads threads does: a share of each direction, or of those of its team."""
+    cdef unsigned long long state = flush_enter()
+    cdef int teams = min(n_loops, n_threads)
+    cdef int size = n_threads // teams
+    cdef int i = rank // size
+    cdef Share share
+    while rank < teams * size and i < n_loops:
+        _share(&loops[i], rank % size, size, by_units, &share)
+        run_share(&loops[i], &share)
+        i += teams
+    flush_restore(state)
+
+
+cdef void _share(const Loop *loop, int rank, int size, bint by_units, Share *share) noexcept nogil:
+    share.rank, share.size = rank, size
+    share.part, share.parts = (rank if by_units else 0), (size if by_units else 1)
+    share.first, share.stride, share.end = 0, 1, loop.N
+    if by_units:
+        return
+    if loop.offsets == NULL:
+        share.first, share.end = loop.N * rank // size, loop.N * (rank + 1) // size
+    else:  # in turn, so that every share loses rows at the same pace
+        share.first, share.stride = rank, size
+
+
+cdef inline ptrdiff_t _offset(const Loop *loop, ptrdiff_t t) noexcept nogil:
+    return t * loop.N if loop.offsets == NULL else loop.offsets[t]
+
+
+cdef inline ptrdiff_t _rows_at(const Loop *loop, ptrdiff_t t) noexcept nogil:
+    return _offset(loop, t + 1) - _offset(loop, t) if 0 <= t < loop.T else 0
+
+
+cdef inline ptrdiff_t _count(const Share *share, ptrdiff_t rows) noexcept nogil:
+    """How many of the first `rows` rows of a step are this share's."""
+    cdef ptrdiff_t end = min(rows, share.end)
+    return 0 if end <= share.first else (end - share.first + share.stride - 1) // share.stride
+
+
+cdef inline void _units(const Share *share, ptrdiff_t vectors, ptrdiff_t panel, ptrdiff_t *u0,
+                        ptrdiff_t *u1) noexcept nogil:
+    """Of `vectors` vectors of units in whole panels, those of this share."""
+    cdef ptrdiff_t panels = (vectors + panel - 1) // panel
+    u0[0] = min(vectors, panels * share.part // share.parts * panel)
+    u1[0] = min(vectors, panels * (share.part + 1) // share.parts * panel)
+
+
+cdef inline char *_row(const Loop *loop, Matrix m, ptrdiff_t row) noexcept nogil:
+    return m.data + row * m.ld * loop.itemsize
+
+
+# Rows begin .. end of a share at step t, whose state stands at step `before`, or in h_0, c_0 if that is -1. `origin`
+# stands before the gates so that the packed row s has them at s * ld.
+cdef struct Run:
+    ptrdiff_t t, before, begin, end
+    int has_x
+    char *origin
+
+
+cdef void _forward_share(Loop *loop, const Share *share) noexcept nogil:
+    cdef ptrdiff_t step = 0, ahead = 0
+    cdef char *origin = loop.gates.data
+    cdef Run run
+    while step < loop.T:
+        run.t = loop.T - 1 - step if loop.reverse else step
+        run.has_x = loop.x.data != NULL and step >= ahead
+        if run.has_x and loop.T > 1 and share.stride == 1 and share.first == 0 and _count(share, loop.N) == loop.N:
+            if 0 < _rows_at(loop, run.t) < FUSED_ROWS:
+                ahead = _project(loop, share, step, &origin)
+                run.has_x = False
+        if run.has_x and not loop.keep:
+            origin = loop.gates.data - _offset(loop, run.t) * loop.gates.ld * loop.itemsize
+        run.origin = origin
+        _forward_time(loop, share, &run)
+        step += 1
+
+
+cdef ptrdiff_t _project(const Loop *loop, const Share *share, ptrdiff_t step, char **origin) noexcept nogil:
+    """Make the gates' share of the input from `step` on, for this share's units; return the first step left."""
+    cdef ptrdiff_t stop = step, rows = 0, n, t, first
+    cdef ptrdiff_t most = loop.gates_rows
+    cdef fr_step s
+    cdef int i, kernel
+    while stop < loop.T:
+        t = loop.T - 1 - stop if loop.reverse else stop
+        n = _rows_at(loop, t)
+        if n >= FUSED_ROWS or (rows > 0 and rows + n > most):
+            break
+        rows += n
+        stop += 1
+    first = _offset(loop, loop.T - stop if loop.reverse else step)
+    origin[0] = loop.gates.data
+    if not loop.keep:
+        origin[0] -= first * loop.gates.ld * loop.itemsize
+    memset(&s, 0, sizeof(s))
+    s.rows, s.bias = rows, loop.bias
+    s.x, s.X, s.ldx = _row(loop, loop.x, first), loop.X, loop.x.ld
+    s.gates, s.ld_gates = origin[0] + first * loop.gates.ld * loop.itemsize, loop.gates.ld
+    for i in range(loop.n_operators):
+        if loop.operators[i].w_x != NULL:
+            s.H, s.Hp, s.w_x = loop.operators[i].H, loop.operators[i].Hp, loop.operators[i].w_x
+            kernel = loop.operators[i].kernel
+            _units(share, s.Hp // loop.kernels.lanes, loop.kernels.panel_units[kernel], &s.u0, &s.u1)
+            loop.kernels.input[kernel](&s)
+    return stop
+
+
+cdef void _split(const Loop *loop, const Share *share, Run *run, ptrdiff_t *middle, ptrdiff_t *end) noexcept nogil:
+    """Rows before `middle` go on from the step before; those from there on start here, each at its own end."""
+    run.before = run.t + 1 if loop.reverse else run.t - 1
+    end[0] = _count(share, _rows_at(loop, run.t))
+    middle[0] = min(end[0], _count(share, _rows_at(loop, run.before)))
+
+
+cdef void _forward_time(Loop *loop, const Share *share, Run *run) noexcept nogil:
+    cdef ptrdiff_t middle, end, before
+    cdef int i
+    _split(loop, share, run, &middle, &end)
+    before = run.before
+    for i in range(loop.n_operators):
+        if middle > 0:
+            run.before, run.begin, run.end = before, 0, middle
+            _forward_step(loop, &loop.operators[i], share, run)
+        if end > middle:
+            run.before, run.begin, run.end = -1, middle, end
+            _forward_step(loop, &loop.operators[i], share, run)
+        fr_barrier_wait(&loop.barrier, share.parts)
+
+
+cdef void _forward_step(const Loop *loop, const Operator *op, const Share *share, const Run *run) noexcept nogil:
+    """One kernel of one step."""
+    cdef fr_step s
+    cdef ptrdiff_t stride = share.stride, row = share.first + run.begin * stride
+    cdef ptrdiff_t now = _offset(loop, run.t) + row
+    cdef bint running = run.before >= 0
+    cdef ptrdiff_t last = _offset(loop, run.before) + row if running else row
+    cdef Matrix h_prev = loop.out if running else loop.h_0
+    cdef Matrix c_prev = loop.cells if running else loop.c_0
+    memset(&s, 0, sizeof(s))
+    s.rows, s.keep, s.bias, s.down = run.end - run.begin, loop.keep, loop.bias, run.t & 1
+    s.H, s.Hp = op.H, op.Hp
+    _units(share, op.Hp // loop.kernels.lanes, loop.kernels.panel_units[op.kernel], &s.u0, &s.u1)
+    if run.has_x:
+        s.x, s.X, s.ldx, s.w_x = _row(loop, loop.x, now), loop.X, loop.x.ld * stride, op.w_x
+    s.gates, s.ld_gates = run.origin + now * loop.gates.ld * loop.itemsize, loop.gates.ld * stride
+    s.h_prev, s.ld_h_prev = _row(loop, h_prev, last), h_prev.ld * stride
+    s.h, s.ld_h = _row(loop, loop.out, now), loop.out.ld * stride
+    if loop.mid.data != NULL:
+        s.mid, s.ld_mid = _row(loop, loop.mid, row), loop.mid.ld * stride
+    if loop.per_step_cells:
+        s.c, s.ld_c = _row(loop, loop.cells, now), loop.cells.ld * stride
+        s.c_prev, s.ld_c_prev = _row(loop, c_prev, last), c_prev.ld * stride
+    elif loop.has_cell:
+        s.c, s.ld_c = _row(loop, loop.c_0, row), loop.c_0.ld * stride
+        s.c_prev, s.ld_c_prev = s.c, s.ld_c
+    s.a = <const void *>s.mid if op.from_mid else s.h_prev
+    s.lda = s.ld_mid if op.from_mid else s.ld_h_prev
+    s.w, s.K = op.w, op.K
+    if loop.product != NULL:
+        _multiply_ahead(loop, op, &s, row, stride)
+    loop.kernels.forward[op.kernel](&s)
+
+
+cdef void _multiply_ahead(const Loop *loop, const Operator *op, fr_step *s, ptrdiff_t row,
+                          ptrdiff_t stride) noexcept nogil:
+    """Let another engine than the native make the product that the kernel then finds ready."""
+    cdef fr_product p
+    cdef ptrdiff_t i
+    p.M, p.N, p.K = s.rows, op.N, op.K
+    p.a, p.a_row, p.a_col, p.b = s.a, s.lda, 1, op.w
+    p.c, p.ldc = _row(loop, loop.scratch, row), loop.scratch.ld * stride
+    for i in range(s.rows):
+        memset(<char *>p.c + i * p.ldc * loop.itemsize, 0, op.N * loop.itemsize)
+    loop.product(&p, loop.itemsize)
+    s.w, s.product, s.ld_product = NULL, p.c, p.ldc
+
+
+cdef void _backward_share(Loop *loop, const Share *share) noexcept nogil:
+    cdef ptrdiff_t step
+    cdef Run run
+    for step in range(loop.T):
+        run.t = step if loop.reverse else loop.T - 1 - step
+        _backward_time(loop, share, &run)
+    fr_barrier_wait(&loop.barrier, share.size)
+    _sum_gradients(loop, share.rank, share.size)
+
+
+cdef void _backward_time(Loop *loop, const Share *share, Run *run) noexcept nogil:
+    cdef ptrdiff_t middle, end, before
+    cdef int i
+    _split(loop, share, run, &middle, &end)
+    before = run.before
+    for i in range(loop.n_operators):
+        if middle > 0:
+            run.before, run.begin, run.end = before, 0, middle
+            _backward_step(loop, &loop.operators[i], share, run)
+        if end > middle:
+            run.before, run.begin, run.end = -1, middle, end
+            _backward_step(loop, &loop.operators[i], share, run)
+        fr_barrier_wait(&loop.barrier, share.parts)
+        if end > 0:
+            _multiply_back(loop, &loop.operators[i], share, run.t, end)
+
+
+# The projected LSTM keeps two things for its weight gradients: the gradient of its output, which the projection's
+# kernel writes (`mid`), and what was projected (`inner`).
+cdef inline Matrix _mid(const Loop *loop, const Operator *op) noexcept nogil:
+    return loop.inner if loop.inner.data != NULL and not op.from_mid else loop.mid
+
+
+cdef void _backward_step(const Loop *loop, const Operator *op, const Share *share, const Run *run) noexcept nogil:
+    """One kernel of one step."""
+    cdef fr_step_back s
+    cdef ptrdiff_t stride = share.stride, row = share.first + run.begin * stride
+    cdef ptrdiff_t now = _offset(loop, run.t) + row
+    cdef bint running = run.before >= 0
+    cdef ptrdiff_t last = _offset(loop, run.before) + row if running else row
+    cdef Matrix h_prev = loop.out if running else loop.h_0
+    cdef Matrix c_prev = loop.cells if running else loop.c_0
+    cdef Matrix mid = _mid(loop, op)
+    memset(&s, 0, sizeof(s))
+    s.rows, s.H, s.Hp = run.end - run.begin, op.H, op.Hp
+    _units(share, op.Hp // loop.kernels.lanes, FR_PANEL_MAX, &s.u0, &s.u1)
+    s.gates, s.ld_gates = _row(loop, loop.gates, now), loop.gates.ld * stride
+    s.h_prev, s.ld_h_prev = _row(loop, h_prev, last), h_prev.ld * stride
+    s.d_out, s.ld_d_out = _row(loop, loop.d_out, now), loop.d_out.ld * stride
+    s.dh, s.ld_dh = _row(loop, loop.dh, row), loop.dh.ld * stride
+    if loop.has_cell:
+        s.c, s.ld_c = _row(loop, loop.cells, now), loop.cells.ld * stride
+        s.c_prev, s.ld_c_prev = _row(loop, c_prev, last), c_prev.ld * stride
+        s.dc, s.ld_dc = _row(loop, loop.dc, row), loop.dc.ld * stride
+    if loop.d_mid.data != NULL:
+        s.d_mid, s.ld_d_mid = _row(loop, loop.d_mid, row), loop.d_mid.ld * stride
+    if mid.data != NULL:
+        s.mid, s.ld_mid = _row(loop, mid, now), mid.ld * stride
+    loop.kernels.backward[op.kernel](&s)
+
+
+cdef void _multiply_back(const Loop *loop, const Operator *op, const Share *share, ptrdiff_t t,
+                         ptrdiff_t rows) noexcept nogil:
+    """Take the gradients of step t through recurrent weights: this share's columns, from the units of all."""
+    cdef fr_product p
+    cdef ptrdiff_t u0, u1, first
+    cdef ptrdiff_t lanes = loop.kernels.lanes, stride = share.stride
+    cdef ptrdiff_t now = _offset(loop, t) + share.first
+    cdef Matrix a = _mid(loop, op) if op.from_mid else loop.gates
+    cdef Matrix c = loop.d_mid if op.into_mid else loop.dh
+    _units(share, (op.N + lanes - 1) // lanes, FR_PANEL_MAX, &u0, &u1)
+    first = u0 * lanes
+    p.M, p.N, p.K = rows, min(op.N, u1 * lanes) - first, op.K
+    if p.N <= 0:
+        return
+    p.a = _row(loop, a, now) + (0 if op.from_mid else op.column * loop.itemsize)
+    p.a_row, p.a_col = a.ld * stride, 1
+    p.b = <const char *>op.w + first * op.K * loop.itemsize
+    p.c, p.ldc = _row(loop, c, share.first) + first * loop.itemsize, c.ld * stride
+    loop.product(&p, loop.itemsize)
+
+
+# After the last step: what needs no order of steps. Threads share rows of the results, so that no sum is split.
+
+cdef void _sum_gradients(const Loop *loop, int rank, int size) noexcept nogil:
+    cdef int i
+    for i in range(loop.n_outers):
+        _add_outer(loop, &loop.outers[i], rank, size)
+    _add_bias(loop, rank, size)
+    _input_gradient(loop, rank, size)
+
+
+cdef ptrdiff_t packed_bytes(const Loop *loop) noexcept nogil:
+    """Scratch of one thread, in bytes."""
+    cdef ptrdiff_t widest = 0
+    cdef int i
+    for i in range(loop.n_outers):
+        widest = max(widest, min(OUTER_N, loop.outers[i].N + loop.kernels.lanes))
+    return (OUTER_K * widest * loop.itemsize + 63) // 64 * 64
+
+
+cdef void _add_outer(const Loop *loop, const Outer *outer, int rank, int size) noexcept nogil:
+    cdef ptrdiff_t S = _offset(loop, loop.T)
+    cdef ptrdiff_t m = outer.M * rank // size, n = 0, k
+    cdef char *packed = loop.packed + rank * packed_bytes(loop)
+    cdef fr_product p
+    cdef int i
+    p.M, p.a_row, p.b = outer.M * (rank + 1) // size - m, 1, packed
+    if p.M <= 0:
+        return
+    while n < outer.N:
+        p.N, k = min(OUTER_N, outer.N - n), 0
+        while k < S:
+            p.K = min(OUTER_K, S - k)
+            _pack_block(loop, outer, k, p.K, n, p.N, packed)
+            for i in range(outer.n_gates):
+                p.a, p.a_col = _row(loop, outer.a[i], k) + m * loop.itemsize, outer.a[i].ld
+                p.c, p.ldc = _row(loop, outer.c[i], m) + n * loop.itemsize, outer.c[i].ld
+                loop.product(&p, loop.itemsize)
+            k += p.K
+        n += p.N
+
+
+cdef void _pack_block(const Loop *loop, const Outer *outer, ptrdiff_t k, ptrdiff_t K, ptrdiff_t n, ptrdiff_t N,
+                      char *packed) noexcept nogil:
+    """Pack rows k .. k + K, columns n .. n + N of the right operand."""
+    cdef ptrdiff_t t, low, high, row, first, rows, before, running, done = 0
+    cdef Matrix b = outer.b
+    cdef ptrdiff_t column = n * loop.itemsize
+    if not outer.previous:
+        loop.pack_rows(_row(loop, b, k) + column, b.ld, K, N, 0, K, packed, loop.itemsize)
+        return
+    low, high = 0, loop.T  # the step of row k: offset(low) <= k < offset(low + 1)
+    while high - low > 1:
+        t = (low + high) // 2
+        if _offset(loop, t) <= k:
+            low = t
+        else:
+            high = t
+    t = low
+    while done < K:
+        row = k + done - _offset(loop, t)
+        before = t + 1 if loop.reverse else t - 1
+        running = _rows_at(loop, before)
+        if row < running:
+            b, first = loop.out, _offset(loop, before) + row
+            rows = min(running, _rows_at(loop, t)) - row
+        else:
+            b, first = loop.h_0, row
+            rows = _rows_at(loop, t) - row
+        rows = min(rows, K - done)
+        loop.pack_rows(_row(loop, b, first) + column, b.ld, rows, N, done, K, packed, loop.itemsize)
+        done += rows
+        if row + rows == _rows_at(loop, t):
+            t += 1
+
+
+cdef void _add_bias(const Loop *loop, int rank, int size) noexcept nogil:
+    cdef Share share
+    cdef ptrdiff_t u0, u1, lanes = loop.kernels.lanes
+    share.part, share.parts = rank, size
+    _units(&share, loop.gates_width // lanes, FR_PANEL_MAX, &u0, &u1)
+    if loop.d_bias != NULL and u1 > u0:
+        loop.kernels.add_rows(loop.gates.data + u0 * lanes * loop.itemsize, loop.gates.ld, _offset(loop, loop.T),
+                              (u1 - u0) * lanes, <char *>loop.d_bias + u0 * lanes * loop.itemsize)
+
+
+cdef void _input_gradient(const Loop *loop, int rank, int size) noexcept nogil:
+    cdef ptrdiff_t S = _offset(loop, loop.T)
+    cdef ptrdiff_t begin = S * rank // size, end = S * (rank + 1) // size
+    cdef fr_product p
+    if end <= begin:
+        return
+    p.M, p.N, p.K = end - begin, loop.X, loop.x_width
+    p.a, p.a_row, p.a_col, p.b = _row(loop, loop.gates, begin), loop.gates.ld, 1, loop.w_ih
+    p.c, p.ldc = _row(loop, loop.d_x, begin), loop.d_x.ld
+    memset(p.c, 0, p.M * p.ldc * loop.itemsize)
+    loop.product(&p, loop.itemsize)
