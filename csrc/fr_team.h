@@ -32,25 +32,22 @@ static inline int fr_team_size(void) { return 1; }
 // what a descheduled partner costs.
 enum { FR_SPINS = 1000 };
 
-// To be zeroed. Each on a cache line of its own: the count is written by all, the round is what they watch.
-typedef struct fr_barrier {
-    _Alignas(64) atomic_int arrived;
-    _Alignas(64) atomic_uint round;
-} fr_barrier;
+// How many barriers a thread of the team has reached; to be zeroed. Each on a cache line of its own, which its thread
+// alone writes: whoever waits pays for one transfer of a line, and not for a counter that goes round.
+typedef struct fr_flag {
+    _Alignas(64) atomic_uint reached;
+} fr_flag;
 
-// Returns once all `team` threads have called it; what they wrote before is then visible.
-static inline void fr_barrier_wait(fr_barrier *b, int team)
+// Returns once all `team` threads have called it as often as this one; what they wrote before is then visible.
+static inline void fr_barrier_wait(fr_flag *flags, int rank, int team)
 {
     if (team == 1) return;
-    const unsigned round = atomic_load_explicit(&b->round, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) + 1 == team) {
-        atomic_store_explicit(&b->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&b->round, round + 1, memory_order_release);
-        return;
-    }
-    for (int spin = 0; atomic_load_explicit(&b->round, memory_order_acquire) == round; spin++)
-        if (spin < FR_SPINS) fr_pause();
-        else fr_yield();
+    const unsigned round = atomic_load_explicit(&flags[rank].reached, memory_order_relaxed) + 1;
+    atomic_store_explicit(&flags[rank].reached, round, memory_order_release);
+    for (int other = 0, spin = 0; other < team; other++)
+        while ((int)(atomic_load_explicit(&flags[other].reached, memory_order_acquire) - round) < 0)
+            if (spin++ < FR_SPINS) fr_pause();
+            else fr_yield();
 }
 
 #endif

@@ -10,7 +10,7 @@ from ._validation import check_size
 
 # Multiply-adds (some 0.2 ms) below which another thread does not pay: it must be woken, and where a neighbour holds
 # its core, everybody waits for it at the end of each parallel region.
-WORK_PER_THREAD = 5_000_000
+WORK_PER_THREAD = 1_600_000
 
 _chosen = None  # by set_num_threads
 _after_fork = False

@@ -9,7 +9,7 @@
 
 enum { ROUNDS = 10000, TEAM_MAX = 4 };
 
-static fr_barrier barrier;
+static fr_flag flags[TEAM_MAX];
 static long written[2][TEAM_MAX];  // plain numbers; the round after next writes to the same place
 static long checks[TEAM_MAX], failures[TEAM_MAX];
 
@@ -20,7 +20,7 @@ static void work(int rank, int team)
     for (long round = 0; round < ROUNDS; round++) {
         long *now = written[round % 2];
         now[rank] = number(round, rank);
-        fr_barrier_wait(&barrier, team);
+        fr_barrier_wait(flags, rank, team);
         for (int other = 0; other < team; other++, checks[rank]++)
             if (now[other] != number(round, other)) failures[rank]++;
     }
@@ -68,7 +68,7 @@ int main(void)
         memset(checks, 0, sizeof checks);
         memset(failures, 0, sizeof failures);
         memset(written, 0, sizeof written);
-        memset(&barrier, 0, sizeof barrier);
+        memset(flags, 0, sizeof flags);
         run(team);
         long done = 0;
         for (int n = 0; n < TEAM_MAX; n++) done += checks[n], failed += failures[n];

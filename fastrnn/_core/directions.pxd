@@ -33,8 +33,8 @@ cdef inline Matrix matrix(cnp.ndarray a):
     cdef Matrix m
     m.data, m.ld = NULL, 0
     if a is not None:
-        assert a.ndim == 2 and (a.strides[1] == a.itemsize or a.shape[1] <= 1 or a.shape[0] == 0)
-        m.data, m.ld = <char *>cnp.PyArray_DATA(a), a.strides[0] // a.itemsize
+        assert a.ndim == 2 and (a.strides[1] == cnp.PyArray_ITEMSIZE(a) or a.shape[1] <= 1 or a.shape[0] == 0)
+        m.data, m.ld = <char *>cnp.PyArray_DATA(a), a.strides[0] // cnp.PyArray_ITEMSIZE(a)
     return m
 
 

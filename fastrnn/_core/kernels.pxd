@@ -87,8 +87,8 @@ ctypedef void (*pack_rows_function)(const void *b, ptrdiff_t ldb, ptrdiff_t rows
 
 
 cdef extern from "fr_team.h" nogil:
-    ctypedef struct fr_barrier:
+    ctypedef struct fr_flag:
         pass
     int fr_team_rank()
     int fr_team_size()
-    void fr_barrier_wait(fr_barrier *b, int team)
+    void fr_barrier_wait(fr_flag *flags, int rank, int team)

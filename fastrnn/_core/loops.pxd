@@ -1,6 +1,6 @@
 # One direction of one layer over all steps, as `loops.pyx` runs it.
 
-from fastrnn._core.kernels cimport fr_barrier, fr_kernels, pack_rows_function, product_function
+from fastrnn._core.kernels cimport fr_flag, fr_kernels, pack_rows_function, product_function
 
 cdef enum:
     KERNELS_MAX = 2
@@ -50,12 +50,13 @@ cdef struct Loop:
     ptrdiff_t T, N
     const long long *offsets        # (T + 1), or NULL: t N
     int reverse, keep, per_step_cells
+    int flip            # panels last first in even steps instead of odd ones
     Matrix x            # (S, X); NULL: `gates` holds bias + W_ih x
     Matrix gates        # (S, blocks Hp) where `keep` or no x; else scratch of `gates_rows` rows
     ptrdiff_t gates_rows
     Matrix out, h_0, c_0, cells, mid, scratch, inner
     Matrix d_out, dh, dc, d_mid
-    fr_barrier barrier
+    fr_flag *flags      # of the threads of this direction, for their barrier
 
     # backward, after the steps
     int n_outers

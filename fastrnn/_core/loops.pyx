@@ -10,10 +10,11 @@ per kernel, since the next product reads what all have written.
 """
 
 from cython.parallel cimport parallel
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from fastrnn._core.kernels cimport (
-    FR_PANEL_MAX, fr_barrier_wait, fr_product, fr_step, fr_step_back, fr_team_rank, fr_team_size,
+    FR_PANEL_MAX, fr_barrier_wait, fr_flag, fr_product, fr_step, fr_step_back, fr_team_rank, fr_team_size,
 )
 from fastrnn._core.native cimport flush_enter, flush_restore
 
@@ -38,7 +39,7 @@ ctypedef void (*share_function)(Loop *loop, const Share *share) noexcept nogil
 
 
 cdef void run_forward(Loop *loops, int n_loops, bint by_units, int n_threads) noexcept nogil:
-    """Run the directions of one layer over all steps on exactly n_threads threads, or as many as there are."""
+    """Run the directions of one layer over all steps on exactly n_threads threads, or as many as can be had."""
     _run(loops, n_loops, by_units, n_threads, _forward_share)
 
 
@@ -48,11 +49,18 @@ cdef void run_backward(Loop *loops, int n_loops, bint by_units, int n_threads) n
 
 
 cdef void _run(Loop *loops, int n_loops, bint by_units, int n_threads, share_function run_share) noexcept nogil:
-    if n_threads == 1:
+    cdef char *block = NULL
+    cdef int i
+    if n_threads > 1:
+        block = <char *>calloc(n_loops * n_threads + 1, sizeof(fr_flag))
+    if block == NULL:
         _run_part(loops, n_loops, by_units, 0, 1, run_share)
-    else:
-        with parallel(num_threads=n_threads):
-            _run_part(loops, n_loops, by_units, fr_team_rank(), fr_team_size(), run_share)
+        return
+    for i in range(n_loops):
+        loops[i].flags = <fr_flag *>((<size_t>block + 63) // 64 * 64) + i * n_threads
+    with parallel(num_threads=n_threads):
+        _run_part(loops, n_loops, by_units, fr_team_rank(), fr_team_size(), run_share)
+    free(block)
 
 
 cdef void _run_part(Loop *loops, int n_loops, bint by_units, int rank, int n_threads,
@@ -183,7 +191,7 @@ cdef void _forward_time(Loop *loop, const Share *share, Run *run) noexcept nogil
         if end > middle:
             run.before, run.begin, run.end = -1, middle, end
             _forward_step(loop, &loop.operators[i], share, run)
-        fr_barrier_wait(&loop.barrier, share.parts)
+        fr_barrier_wait(loop.flags, share.rank, share.parts)
 
 
 cdef void _forward_step(const Loop *loop, const Operator *op, const Share *share, const Run *run) noexcept nogil:
@@ -196,7 +204,7 @@ cdef void _forward_step(const Loop *loop, const Operator *op, const Share *share
     cdef Matrix h_prev = loop.out if running else loop.h_0
     cdef Matrix c_prev = loop.cells if running else loop.c_0
     memset(&s, 0, sizeof(s))
-    s.rows, s.keep, s.bias, s.down = run.end - run.begin, loop.keep, loop.bias, run.t & 1
+    s.rows, s.keep, s.bias, s.down = run.end - run.begin, loop.keep, loop.bias, (run.t ^ loop.flip) & 1
     s.H, s.Hp = op.H, op.Hp
     _units(share, op.Hp // loop.kernels.lanes, loop.kernels.panel_units[op.kernel], &s.u0, &s.u1)
     if run.has_x:
@@ -240,7 +248,7 @@ cdef void _backward_share(Loop *loop, const Share *share) noexcept nogil:
     for step in range(loop.T):
         run.t = step if loop.reverse else loop.T - 1 - step
         _backward_time(loop, share, &run)
-    fr_barrier_wait(&loop.barrier, share.size)
+    fr_barrier_wait(loop.flags, share.rank, share.size)
     _sum_gradients(loop, share.rank, share.size)
 
 
@@ -256,7 +264,7 @@ cdef void _backward_time(Loop *loop, const Share *share, Run *run) noexcept nogi
         if end > middle:
             run.before, run.begin, run.end = -1, middle, end
             _backward_step(loop, &loop.operators[i], share, run)
-        fr_barrier_wait(&loop.barrier, share.parts)
+        fr_barrier_wait(loop.flags, share.rank, share.parts)
         if end > 0:
             _multiply_back(loop, &loop.operators[i], share, run.t, end)
 

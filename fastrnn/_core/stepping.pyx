@@ -5,29 +5,34 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdlib cimport free, malloc
 
-from fastrnn._core.directions cimport Batch, Direction, bind, block, copy_rows, is_plain, matrix
+from fastrnn._core.directions cimport Batch, Direction, bind, block, copy_rows, empty, is_plain, matrix
 from fastrnn._core.loops cimport Loop, Matrix, run_forward
 
 cnp.import_array()
 
 
 cdef class Stepping:
-    """A stack bound to buffers of its own, for one step of N rows at a time.
+    """A stack of one direction bound to buffers of its own, for one step of N rows at a time.
+
+    A subclass has `_read(x_t)` and `_check_out(out)` for arrays that are not plain.
 
     Parameters
     ----------
     layers : list of list of Direction
-        Each of one direction.
     N : int
+    context : callable
+        What the blas engine's products are called in.
     """
     cdef list layers, held, outs, gates
     cdef Loop *loops
     cdef Batch batch
     cdef ptrdiff_t L
     cdef int type_number
+    cdef bint is_native
+    cdef object context
     cdef int turn   # of the two outputs of each layer, which is written next
 
-    def __cinit__(self, list layers, ptrdiff_t N):
+    def __cinit__(self, list layers, ptrdiff_t N, context):
         cdef Direction own
         cdef Loop *loop
         cdef ptrdiff_t k
@@ -39,7 +44,7 @@ cdef class Stepping:
             raise MemoryError()
         for k in range(self.L):
             own = layers[k][0]
-            self.type_number = own.type_number
+            self.type_number, self.is_native, self.context = own.type_number, own.is_native, context
             loop = &self.loops[k]
             bind(loop, &own.forward, &self.batch, 0)
             loop.out, loop.h_0 = self._buffer(N, loop.R, own), self._buffer(N, loop.R, own)
@@ -92,30 +97,58 @@ cdef class Stepping:
             and (<cnp.ndarray>x).shape[1] == columns
         )
 
-    def try_step(self, x, out):
-        """Take a step and return `out`, or do nothing and return None where an array is not what `step` takes."""
-        if not (self._fits(x, self.loops[0].X) and self._fits(out, self.loops[0].R)):
-            return None
-        return self.step(x, out) if cnp.PyArray_ISWRITEABLE(out) else None
+    def step(self, x_t, out=None):
+        """Take one step.
 
-    def step(self, cnp.ndarray x, cnp.ndarray out):
-        """Take one step: read x (N, X), fill `out` (N, R)."""
-        cdef Loop *loop
-        cdef Direction own
-        cdef ptrdiff_t k
-        cdef Matrix input = matrix(x)
-        for k in range(self.L):
-            loop = &self.loops[k]
-            own = <Direction>(<list>self.layers[k])[0]
-            if own.is_native:
-                loop.x = input
-            else:
-                source = x if k == 0 else self.outs[k - 1][self.turn]
-                own.pack.engine.matmul(source, own.pack.w_ih, own.pack.bias[:own.gate_width], self.gates[k], 1)
-            with nogil:
-                run_forward(loop, 1, False, 1)
-            input = loop.out
-            loop.out, loop.h_0 = loop.h_0, loop.out
-        self.turn = 1 - self.turn
-        copy_rows(matrix(out), input, self.batch.N, loop.R * loop.itemsize, loop.itemsize)
+        Parameters
+        ----------
+        x_t : array_like of shape (batch_size, input_size)
+        out : ndarray of shape (batch_size, output_size), optional
+            To be filled and returned, in the layer's dtype; nothing is allocated then.
+
+        Returns
+        -------
+        ndarray of shape (batch_size, output_size)
+        """
+        cdef Loop *last = &self.loops[self.L - 1]
+        if not self._fits(x_t, self.loops[0].X):
+            x_t = self._read(x_t)
+        if out is None:
+            out = empty(self.batch.N, last.R, self.type_number)
+        elif not (self._fits(out, last.R) and cnp.PyArray_ISWRITEABLE(out)):
+            self._check_out(out)
+            out[...] = self.step(x_t)
+            return out
+        self._run(x_t)
+        copy_rows(matrix(out), last.h_0, self.batch.N, last.R * last.itemsize, last.itemsize)
         return out
+
+    cdef _run(self, cnp.ndarray x):
+        """One step of all layers; their new states then stand in h_0 and c_0."""
+        cdef Matrix source = matrix(x)
+        cdef ptrdiff_t k
+        if not self.is_native:
+            return self._run_blas(x)
+        with nogil:
+            for k in range(self.L):
+                self.loops[k].x = source
+                source = _step(&self.loops[k])
+
+    def _run_blas(self, x):
+        cdef ptrdiff_t k
+        cdef Direction own
+        with self.context():
+            for k in range(self.L):
+                own = self.layers[k][0]
+                own.pack.engine.matmul(x, own.pack.w_ih, own.pack.bias[:own.gate_width], self.gates[k], 1)
+                _step(&self.loops[k])
+                x = self.outs[k][self.turn]
+        self.turn = 1 - self.turn
+
+
+cdef Matrix _step(Loop *loop) noexcept nogil:
+    """One step of one layer; return its new state."""
+    run_forward(loop, 1, False, 1)
+    loop.flip ^= 1
+    loop.out, loop.h_0 = loop.h_0, loop.out
+    return loop.h_0

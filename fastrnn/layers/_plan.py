@@ -6,7 +6,7 @@ from .._core import native
 
 ROWS_PER_THREAD = 6  # rows that fill a tile
 PANEL_VECTORS = 4  # vectors of units that are dealt out together
-WORK_PER_BARRIER = 30_000  # multiply-adds of a step (some 0.6 us) that pay for one more thread at its barrier
+WORK_PER_BARRIER = 6_000  # multiply-adds of a step (some 0.3 us) of each thread that pay for its barrier
 FORCED = None  # "rows" or "units", by tests
 
 
