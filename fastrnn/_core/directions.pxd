@@ -22,10 +22,10 @@ cdef struct Batch:
     const long long *lengths    # (N), falling; with offsets
 
 
-cdef inline void bind(Loop *loop, const Loop *template, const Batch *batch, int d) noexcept nogil:
-    """Start a loop of direction d from its template."""
+cdef inline void bind(Loop *loop, const Loop *template, const Batch *batch) noexcept nogil:
+    """Start a loop from its template."""
     loop[0] = template[0]
-    loop.T, loop.N, loop.offsets, loop.reverse = batch.T, batch.N, batch.offsets, d
+    loop.T, loop.N, loop.offsets = batch.T, batch.N, batch.offsets
 
 
 cdef inline Matrix matrix(cnp.ndarray a):
@@ -45,10 +45,16 @@ cdef inline Matrix block(cnp.ndarray a, ptrdiff_t k):
     return m
 
 
-cdef inline object empty(ptrdiff_t rows, ptrdiff_t columns, int type_number):
+cdef inline cnp.ndarray empty(Direction own, ptrdiff_t rows, ptrdiff_t columns):
+    """An array of a direction's type that begins with a cache line: rows of whole lines then share none."""
     cdef cnp.npy_intp shape[2]
+    cdef cnp.npy_intp size = rows * columns * own.forward.itemsize + 64
+    cdef cnp.ndarray raw = cnp.PyArray_EMPTY(1, &size, cnp.NPY_UINT8, 0)
+    cdef char *start = <char *>((<size_t>cnp.PyArray_DATA(raw) + 63) // 64 * 64)
     shape[0], shape[1] = rows, columns
-    return cnp.PyArray_EMPTY(2, shape, type_number, 0)
+    cdef cnp.ndarray a = cnp.PyArray_SimpleNewFromData(2, shape, own.type_number, start)
+    cnp.set_array_base(a, raw)
+    return a
 
 
 cdef inline void copy_rows(Matrix target, Matrix source, ptrdiff_t rows, ptrdiff_t row_bytes,

@@ -19,8 +19,10 @@ cdef class Direction:
     Parameters
     ----------
     pack : fastrnn.layers.cells.DirectionPack
+    reverse : bool
+        From the last step to the first, each row from its own end.
     """
-    def __cinit__(self, pack):
+    def __cinit__(self, pack, bint reverse):
         cdef Loop *loop = &self.forward
         self.pack, self.is_native = pack, pack.engine.name == "native"
         self.type_number = np.dtype(pack.dtype).num
@@ -30,6 +32,7 @@ cdef class Direction:
         memset(loop, 0, sizeof(Loop))
         loop.itemsize = pack.dtype.itemsize
         loop.kernels = kernels_of(loop.itemsize)
+        loop.reverse = reverse
         loop.X, loop.R, loop.has_cell = pack.I, pack.R, pack.cell.has_cell
         loop.bias = cnp.PyArray_DATA(<cnp.ndarray>pack.bias)
         if not self.is_native:

@@ -48,7 +48,7 @@ cdef void _last(const Loop *loop, const Batch *batch, Matrix packed, Matrix init
         memcpy(target.data + n * target.ld * loop.itemsize, source, size)
 
 
-# The states of all layers, (layers * directions, N, R or H) each; NULL stands for zeros, or for no cell.
+# The states of some directions, (directions, N, R or H) each; NULL stands for zeros, or for no cell.
 cdef struct States:
     char *h
     char *c
@@ -100,9 +100,9 @@ cdef void _load_state(Matrix target, Matrix source, ptrdiff_t N, ptrdiff_t colum
         copy_rows(target, source, N, columns * itemsize, itemsize)
 
 
-cdef object _run_layer(list directions, ptrdiff_t k, x_array, Matrix x, out_array, Matrix out, const Batch *batch,
-                       States states, States states_n, bint keep, bint keep_cells, bint by_units, int n_threads):
-    """Run layer k; return (cells, kept), lists by direction, or None where nothing is to be kept."""
+cdef object _run_layer(list directions, x_array, Matrix x, out_array, Matrix out, const Batch *batch, States states,
+                       States states_n, bint keep, bint keep_cells, bint by_units, int n_threads):
+    """Run directions; return lists (cells, kept), empty where nothing is to be kept."""
     cdef Loop loops[DIRECTIONS]
     cdef Loop *loop
     cdef Direction own
@@ -117,7 +117,7 @@ cdef object _run_layer(list directions, ptrdiff_t k, x_array, Matrix x, out_arra
     for d in range(D):
         own = <Direction>directions[d]
         loop = &loops[d]
-        bind(loop, &own.forward, batch, d)
+        bind(loop, &own.forward, batch)
         loop.keep, loop.out = keep, out
         loop.out.data += d * loop.R * loop.itemsize
         loop.gates_rows = min(S, max(AHEAD_ROWS, AHEAD_BYTES // (own.gate_width * loop.itemsize)))
@@ -134,7 +134,7 @@ cdef object _run_layer(list directions, ptrdiff_t k, x_array, Matrix x, out_arra
             _cut_scratch(loop, own, &free_space, keep)
             own_gates = own_cells = own_c_0 = None
             if keep or not own.is_native:
-                own_gates = gates = empty(S, own.kept_width if keep else own.gate_width, own.type_number)
+                own_gates = gates = empty(own, S, (own.kept_width if keep else own.gate_width) + loop.kernels.lanes)
                 loop.gates = matrix(gates)
             if own.is_native:
                 loop.x = x
@@ -143,28 +143,28 @@ cdef object _run_layer(list directions, ptrdiff_t k, x_array, Matrix x, out_arra
                     x_array, own.pack.w_ih, own.pack.bias[:own.gate_width], gates[:, :own.gate_width], n_threads
                 )
             if loop.has_cell and (keep or keep_cells):
-                own_cells, own_c_0 = empty(S, own.Hp, own.type_number), empty(N, own.Hp, own.type_number)
+                own_cells, own_c_0 = empty(own, S, own.Hp), empty(own, N, own.Hp)
                 loop.cells, loop.c_0, loop.per_step_cells = matrix(own_cells), matrix(own_c_0), True
             if keep or keep_cells:
                 cells.append(own_cells)
                 kept.append((x_array, own_gates, own_cells, own_c_0, out_array))
             held.append(own_gates)
-            h_0 = _state(states.h, k * D + d, N, loop.R, itemsize)
+            h_0 = _state(states.h, d, N, loop.R, itemsize)
             if h_0.data == NULL:
                 memset(loop.h_0.data, 0, N * loop.R * itemsize)
             else:
                 loop.h_0 = h_0
             if loop.has_cell:
-                _load_state(loop.c_0, _state(states.c, k * D + d, N, own.H, itemsize), N, own.H, itemsize)
+                _load_state(loop.c_0, _state(states.c, d, N, own.H, itemsize), N, own.H, itemsize)
         with nogil:
             run_forward(loops, D, by_units, n_threads)
         for d in range(D):
             own = <Direction>directions[d]
             loop = &loops[d]
             itemsize = loop.itemsize
-            _last(loop, batch, loop.out, loop.h_0, loop.R, _state(states_n.h, k * D + d, N, loop.R, itemsize))
+            _last(loop, batch, loop.out, loop.h_0, loop.R, _state(states_n.h, d, N, loop.R, itemsize))
             if loop.has_cell:
-                c_0 = _state(states_n.c, k * D + d, N, own.H, itemsize)
+                c_0 = _state(states_n.c, d, N, own.H, itemsize)
                 if loop.per_step_cells:
                     _last(loop, batch, loop.cells, loop.c_0, own.H, c_0)
                 else:
@@ -174,19 +174,19 @@ cdef object _run_layer(list directions, ptrdiff_t k, x_array, Matrix x, out_arra
     return cells, kept
 
 
-def run_layer(list directions, ptrdiff_t k, cnp.ndarray x, packing, ptrdiff_t T, ptrdiff_t N, list states,
+def run_layer(list directions, cnp.ndarray x, cnp.ndarray out, packing, ptrdiff_t T, ptrdiff_t N, list states,
               list states_n, bint keep, bint keep_cells, bint by_units, int n_threads):
-    """Run layer k of a stack.
+    """Run the directions of a layer, or one of them.
 
     Parameters
     ----------
     directions : list of Direction
-    k : int
-        Its states are entries k * len(directions), ... of `states`.
     x : ndarray of shape (S, X)
+    out : ndarray of shape (S, len(directions) * R)
+        Rows of unit stride; filled.
     packing : Packing or None
         None: T steps of N rows each.
-    states, states_n : list of ndarray of shape (layers * directions, N, R or H)
+    states, states_n : list of ndarray of shape (len(directions), N, R or H)
         [h] or [h, c], in packed order; the second is filled.
     keep, keep_cells : bool
         `keep` what backward needs, `keep_cells` for all cells.
@@ -197,20 +197,21 @@ def run_layer(list directions, ptrdiff_t k, cnp.ndarray x, packing, ptrdiff_t T,
 
     Returns
     -------
-    out : ndarray of shape (S, len(directions) * R)
     cells : list of ndarray of shape (S, Hp), or of None
-        By direction.
+        By direction; empty where nothing is kept.
     kept : list
-        By direction, for `run_layer_back`; None without `keep`.
+        By direction, for `run_layer_back`; empty where nothing is kept.
     """
     cdef Batch batch = _batch(packing, T, N)
-    cdef Direction first = directions[0]
-    cdef cnp.ndarray out = empty(batch.S, len(directions) * first.forward.R, first.type_number)
-    cells, kept = _run_layer(
-        directions, k, x, matrix(x), out, matrix(out), &batch, _states(states), _states(states_n), keep, keep_cells,
+    return _run_layer(
+        directions, x, matrix(x), out, matrix(out), &batch, _states(states), _states(states_n), keep, keep_cells,
         by_units, n_threads,
     )
-    return out, cells, kept
+
+
+def aligned(Direction own, ptrdiff_t rows, ptrdiff_t columns):
+    """Return an uninitialised array (rows, columns) of a direction's type that begins with a cache line."""
+    return empty(own, rows, columns)
 
 
 def accepts(x, Direction first):
@@ -264,15 +265,25 @@ def infer(list layers, cnp.ndarray x, states, list plans):
         if k == L - 1:
             target.data = <char *>cnp.PyArray_DATA(output)
         else:
-            following = between = empty(batch.S, D * R, first.type_number)
+            following = between = empty(first, batch.S, D * R)
             target.data = <char *>cnp.PyArray_DATA(between)
         if not first.is_native:
             current = current.reshape(batch.S, source.ld)
         _run_layer(
-            <list>layers[k], k, current, source, None, target, &batch, initial, last, False, False, by_units, n_threads
+            <list>layers[k], current, source, None, target, &batch, initial, last, False, False, by_units, n_threads
         )
         current, source = following, target
+        _advance(&initial, D * batch.N, first)
+        _advance(&last, D * batch.N, first)
     return output, h_n, result
+
+
+cdef inline void _advance(States *states, ptrdiff_t rows, Direction own):
+    """Go on to the states of the next layer."""
+    if states.h != NULL:
+        states.h += rows * own.forward.R * own.forward.itemsize
+    if states.c != NULL:
+        states.c += rows * own.H * own.forward.itemsize
 
 
 cdef inline object _empty_3(ptrdiff_t a, ptrdiff_t b, ptrdiff_t c, int type_number):
@@ -281,18 +292,19 @@ cdef inline object _empty_3(ptrdiff_t a, ptrdiff_t b, ptrdiff_t c, int type_numb
     return cnp.PyArray_EMPTY(3, shape, type_number, 0)
 
 
-def run_layer_back(list directions, ptrdiff_t k, list kept, cnp.ndarray d_out, packing, ptrdiff_t T, ptrdiff_t N,
-                   list states, list d_states, list grads, bint by_units, int n_threads):
-    """Run layer k backwards and add the gradients of its weights.
+def run_layer_back(list directions, list kept, cnp.ndarray d_out, packing, ptrdiff_t T, ptrdiff_t N, list states,
+                   list d_states, list grads, bint by_units, int n_threads):
+    """Run directions backwards and add the gradients of their weights.
 
     Parameters
     ----------
-    directions, k, packing, T, N, states, by_units, n_threads
+    directions, packing, T, N, states, by_units, n_threads
         As in `run_layer`.
     kept : list
         What `run_layer` kept. Used up: gates are overwritten by their gradients.
     d_out : ndarray of shape (S, len(directions) * R)
-    d_states : list of ndarray of shape (layers * directions, N, R or H)
+        Rows of unit stride.
+    d_states : list of ndarray of shape (len(directions), N, R or H)
         Gradients of the last states; overwritten by those of the initial ones.
     grads : list of dict
         By direction: C-contiguous gradients by plain name ("weight_ih", ...), added into.
@@ -313,38 +325,38 @@ def run_layer_back(list directions, ptrdiff_t k, list kept, cnp.ndarray d_out, p
     for d in range(D):
         own = directions[d]
         loop = &loops[d]
-        bind(loop, own.backward_loop(), &batch, d)
+        bind(loop, own.backward_loop(), &batch)
         itemsize = loop.itemsize
         x, gates, cells, c_0, out = kept[d]
         loop.gates, loop.cells, loop.c_0 = matrix(gates), matrix(cells), matrix(c_0)
-        loop.h_0 = _state(initial.h, k * D + d, N, loop.R, itemsize)
+        loop.h_0 = _state(initial.h, d, N, loop.R, itemsize)
         loop.out, loop.d_out = matrix(out), matrix(d_out)
         loop.out.data += d * loop.R * itemsize
         loop.d_out.data += d * loop.R * itemsize
-        held.append(empty(N, own.Rp, own.type_number))
+        held.append(empty(own, N, own.Rp))
         loop.dh = matrix(held[len(held) - 1])
-        _load_state(loop.dh, block(d_states[0], k * D + d), N, loop.R, itemsize)
+        _load_state(loop.dh, block(d_states[0], d), N, loop.R, itemsize)
         if loop.has_cell:
-            held.append(empty(N, own.Hp, own.type_number))
+            held.append(empty(own, N, own.Hp))
             loop.dc = matrix(held[len(held) - 1])
-            _load_state(loop.dc, block(d_states[1], k * D + d), N, own.H, itemsize)
+            _load_state(loop.dc, block(d_states[1], d), N, own.H, itemsize)
         mid = inner = None
         if own.has_mid:
-            mid = empty(batch.S, own.Rp if own.projects else own.Hp, own.type_number)
+            mid = empty(own, batch.S, own.Rp if own.projects else own.Hp)
             d_mid = np.zeros((N, own.Hp), own.pack.dtype)
             loop.mid, loop.d_mid = matrix(mid), matrix(d_mid)
             held += [mid, d_mid]
         if own.projects:
-            inner = empty(batch.S, own.Hp, own.type_number)
+            inner = empty(own, batch.S, own.Hp)
             loop.inner = matrix(inner)
             held.append(inner)
-        own_d_x = empty(batch.S, loop.X, own.type_number)
+        own_d_x = empty(own, batch.S, loop.X)
         loop.d_x = matrix(own_d_x)
         d_x.append(own_d_x)
         _fill_outers(loop, own, grads[d], x, gates, mid, inner)
         biases.append(np.zeros(own.kept_width, own.pack.dtype) if "bias_ih" in grads[d] else None)
         loop.d_bias = NULL if biases[d] is None else cnp.PyArray_DATA(<cnp.ndarray>biases[d])
-        packed = empty(n_threads, packed_bytes(loop), cnp.NPY_UINT8)
+        packed = empty(own, n_threads, packed_bytes(loop) // itemsize)
         loop.packed = <char *>cnp.PyArray_DATA(packed)
         held.append(packed)
     with nogil:
@@ -352,9 +364,9 @@ def run_layer_back(list directions, ptrdiff_t k, list kept, cnp.ndarray d_out, p
     for d in range(D):
         own = directions[d]
         loop = &loops[d]
-        copy_rows(block(d_states[0], k * D + d), loop.dh, N, loop.R * loop.itemsize, loop.itemsize)
+        copy_rows(block(d_states[0], d), loop.dh, N, loop.R * loop.itemsize, loop.itemsize)
         if loop.has_cell:
-            copy_rows(block(d_states[1], k * D + d), loop.dc, N, own.H * loop.itemsize, loop.itemsize)
+            copy_rows(block(d_states[1], d), loop.dc, N, own.H * loop.itemsize, loop.itemsize)
         if biases[d] is not None:
             own.pack.add_bias_gradient(biases[d], grads[d])
     return d_x[0] if D == 1 else d_x[0] + d_x[1]

@@ -46,7 +46,7 @@ cdef class Stepping:
             own = layers[k][0]
             self.type_number, self.is_native, self.context = own.type_number, own.is_native, context
             loop = &self.loops[k]
-            bind(loop, &own.forward, &self.batch, 0)
+            bind(loop, &own.forward, &self.batch)
             loop.out, loop.h_0 = self._buffer(N, loop.R, own), self._buffer(N, loop.R, own)
             self.outs.append(self.held[len(self.held) - 2:])
             loop.gates = self._buffer(N, own.gate_width, own)
@@ -114,7 +114,7 @@ cdef class Stepping:
         if not self._fits(x_t, self.loops[0].X):
             x_t = self._read(x_t)
         if out is None:
-            out = empty(self.batch.N, last.R, self.type_number)
+            out = empty(self.layers[0][0], self.batch.N, last.R)
         elif not (self._fits(out, last.R) and cnp.PyArray_ISWRITEABLE(out)):
             self._check_out(out)
             out[...] = self.step(x_t)

@@ -59,3 +59,21 @@ class Packing:
         restored = np.empty_like(states)
         restored[:, self.order] = states
         return restored
+
+    def segments(self, every):
+        """Return the batch cut into runs of `every` steps, as packings of their own; `rows` is where one stands."""
+        found = []
+        for begin in range(0, self.seq_len, every):
+            end = min(begin + every, self.seq_len)
+            segment = object.__new__(Packing)
+            segment.seq_len, segment.batch_size, segment.is_dense = end - begin, self.batch_size, self.is_dense
+            if self.is_dense:
+                first, last = begin * self.batch_size, end * self.batch_size
+            else:
+                begin, end = (min(step, len(self.offsets) - 1) for step in (begin, end))
+                first, last = int(self.offsets[begin]), int(self.offsets[end])
+                segment.offsets = self.offsets[begin : end + 1] - first
+                segment.lengths = np.clip(self.lengths - begin, 0, end - begin)
+            segment.size, segment.rows = last - first, slice(first, last)
+            found.append(segment)
+        return found

@@ -241,7 +241,9 @@ class Recurrent(Layer):
         states = self._state_arrays("state_0", state_0, x.shape[1], unbatched)
         return Call(pack, x, states, lengths, n_threads=n_threads, **keywords), unbatched
 
-    def forward(self, x, state_0=None, lengths=None, *, training=True, rng=None, n_threads=None):
+    def forward(
+        self, x, state_0=None, lengths=None, *, training=True, rng=None, n_threads=None, checkpoint_every=None
+    ):
         """Apply the layer and keep what the gradients need.
 
         Parameters
@@ -252,6 +254,10 @@ class Recurrent(Layer):
             False drops nothing.
         rng : numpy.random.Generator
             Where the masks of dropout between layers come from; needed where one is drawn.
+        checkpoint_every : int, optional
+            Keep the states of every so many steps only, and compute what lies between anew in `backward`: gates take
+            the memory of so many steps instead of all, for the time of one more forward pass. The results are the
+            same bits but for the gradients of parameters, whose sums are taken segment by segment.
 
         Returns
         -------
@@ -264,8 +270,12 @@ class Recurrent(Layer):
         masks = None
         if training and self.dropout and self.num_layers > 1:
             masks = self._masks(check_rng(rng, f"the mask of dropout={self.dropout}"))
+        if checkpoint_every is not None:
+            checkpoint_every = check_size("checkpoint_every", checkpoint_every)
         pack = self._pack()
-        call, unbatched = self._start(x, state_0, lengths, n_threads, pack, keep=True, masks=masks)
+        call, unbatched = self._start(
+            x, state_0, lengths, n_threads, pack, keep=True, masks=masks, checkpoint_every=checkpoint_every
+        )
         output, state_n = self._give_sequence(call.output, unbatched), self._give_state(call.states, unbatched)
         spend = self._single_use(pack.version)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from .._core import native, recurrent
 from .._core.directions import Direction
 from ._packing import Packing
 from ._plan import plan
+from ._run import Run, SegmentedRun
 
 
 class Stack:
@@ -22,7 +24,7 @@ class Stack:
     """
 
     def __init__(self, layers):
-        self.layers = [[Direction(pack) for pack in layer] for layer in layers]
+        self.layers = [[Direction(pack, d == 1) for d, pack in enumerate(layer)] for layer in layers]
         first = layers[0][0]
         self.first, self.engine, self.dtype = self.layers[0][0], first.engine, first.dtype
         self.is_native = first.engine is native
@@ -69,39 +71,47 @@ class Call:
     n_threads : int or None
     masks : callable or None
         ``masks(shape)`` draws the factors of dropout between layers.
+    checkpoint_every : int or None
+        Keep the states of every so many steps only, and make the rest anew in backward.
     """
 
-    def __init__(self, stack, x, states, lengths, *, keep=False, keep_cells=False, n_threads=None, masks=None):
+    def __init__(
+        self, stack, x, states, lengths, *, keep=False, keep_cells=False, n_threads=None, masks=None,
+        checkpoint_every=None,
+    ):  # fmt: skip
         self.stack, self.x_shape = stack, x.shape
         self.packing = Packing(lengths, *x.shape[:2])
         self.plans = stack.plans(n_threads, self.packing.size, x.shape[1], 3 if keep else 1)
+        self._kind = partial(SegmentedRun, every=checkpoint_every) if checkpoint_every else partial(Run, keep=keep)
         self.cells = None
-        self.kept, self.dropped = [], []
+        self.runs, self.dropped = [], []
         with stack.blas():
-            self.output, self.states = self._run(self.packing.pack(x), states, keep, keep_cells, masks)
+            self.output, self.states = self._run(self.packing.pack(x), states, keep_cells, masks)
 
-    def _arguments(self, k):
-        """What both directions of time hand to layer k: how it is packed, and how it is dealt out."""
-        packing = None if self.packing.is_dense else self.packing
-        return (packing, *self.x_shape[:2]), (False, 1) if self.plans is None else self.plans[k]
+    def _plan(self, k):
+        return (False, 1) if self.plans is None else self.plans[k]
 
-    def _run(self, x, states, keep, keep_cells, masks):
+    def _layer(self, states, k):
+        """The states of layer k: views."""
+        D = len(self.stack.layers[k])
+        return [state[k * D : (k + 1) * D] for state in states]
+
+    def _run(self, x, states, keep_cells, masks):
         """Return the output (seq_len, batch_size, directions * R) and the last states, as they came."""
-        self.states_0 = states = [self.packing.sort(state) for state in states]
-        states_n = [np.empty_like(state) for state in states]
+        self.states_0 = [self.packing.sort(state) for state in states]
+        states_n = [np.empty_like(state) for state in self.states_0]
         for k, directions in enumerate(self.stack.layers):
             if k and masks:
                 self.dropped.append(masks(x.shape))
                 x = x * self.dropped[-1]
-            batch, threads = self._arguments(k)
             is_last = k == len(self.stack.layers) - 1
-            x, cells, kept = recurrent.run_layer(
-                directions, k, x, *batch, states, states_n, keep, keep_cells and is_last, *threads
-            )
-            self.kept.append(kept)
+            run = self._kind(directions, self.packing, self._plan(k))
+            out = run.forward(x, self._layer(self.states_0, k), self._layer(states_n, k), keep_cells and is_last)
+            self.runs.append(run)
+            x = out
         if keep_cells:
             H = self.stack.H
-            self.cells = self.packing.unpack(np.concatenate([part[:, :H] for part in cells], axis=1))
+            self.cells = self.packing.unpack(np.concatenate([part[:, :H] for part in run.cells], axis=1))
         return self.packing.unpack(x), tuple(self.packing.unsort(state) for state in states_n)
 
     def backward(self, d_output, d_states_n, grads):
@@ -110,12 +120,7 @@ class Call:
         d_out = self.packing.pack(d_output)
         with self.stack.blas():
             for k in reversed(range(len(self.stack.layers))):
-                batch, threads = self._arguments(k)
-                kept, self.kept[k] = self.kept[k], None
-                directions = self.stack.layers[k]
-                d_out = recurrent.run_layer_back(
-                    directions, k, kept, d_out, *batch, self.states_0, d_states, grads[k], *threads
-                )
+                d_out = self.runs.pop().backward(d_out, self._layer(d_states, k), grads[k])
                 if k and self.dropped:
                     d_out *= self.dropped[k - 1]
         return self.packing.unpack(d_out), tuple(self.packing.unsort(state) for state in d_states)
