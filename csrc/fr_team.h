@@ -8,9 +8,11 @@
 #include <omp.h>
 static inline int fr_team_rank(void) { return omp_get_thread_num(); }
 static inline int fr_team_size(void) { return omp_get_num_threads(); }
+static inline int fr_team_most(void) { return omp_get_max_threads(); }  // unless a region says otherwise
 #else
 static inline int fr_team_rank(void) { return 0; }
 static inline int fr_team_size(void) { return 1; }
+static inline int fr_team_most(void) { return 1; }
 #endif
 
 #if defined(__x86_64__) || defined(__i386__)

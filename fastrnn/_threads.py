@@ -6,6 +6,7 @@ import os
 import threading
 from contextlib import contextmanager
 
+from ._core import native
 from ._validation import check_size
 
 # Multiply-adds (some 0.2 ms) below which another thread does not pay: it must be woken, and where a neighbour holds
@@ -18,11 +19,15 @@ _after_fork = False
 
 def available_cpus():
     """Return how many processors this process may use: its affinity, and its control group's quota."""
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cpus = os.cpu_count() or 1
+    cpus = _affinity()
     return max(1, min(cpus, _quota() or cpus))
+
+
+def _affinity():
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 def _quota():
@@ -57,7 +62,7 @@ def get_num_threads():
     -------
     int
         What `set_num_threads` was given; else OMP_NUM_THREADS; else the processors that this process may use
-        (affinity and control group). 1 in a process that was forked, where OpenMP's threads are gone.
+        (affinity and control group). No more than what threadpoolctl has limited OpenMP to; 1 in a process that was forked, where OpenMP's threads are gone.
 
     Examples
     --------
@@ -67,9 +72,14 @@ def get_num_threads():
     """
     if _after_fork:
         return 1
-    if _chosen is not None:
-        return _chosen
-    return _environment() or available_cpus()
+    most = _chosen or _environment() or available_cpus()
+    return min(most, _openmp_limit() or most)
+
+
+def _openmp_limit():
+    """What the calling thread has limited OpenMP to (threadpoolctl, joblib), or None where it has not."""
+    threads = native.openmp_threads()
+    return threads if threads < (_environment() or _affinity()) else None
 
 
 def set_num_threads(n_threads):

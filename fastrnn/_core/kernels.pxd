@@ -91,4 +91,5 @@ cdef extern from "fr_team.h" nogil:
         pass
     int fr_team_rank()
     int fr_team_size()
+    int fr_team_most()
     void fr_barrier_wait(fr_flag *flags, int rank, int team)

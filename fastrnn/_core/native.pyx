@@ -13,7 +13,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange
 
 from fastrnn._core.kernels cimport (
-    FR_PANEL_MAX, fr_flush_enter, fr_flush_restore, fr_kernels, fr_kernels_find, fr_product,
+    FR_PANEL_MAX, fr_flush_enter, fr_flush_restore, fr_kernels, fr_kernels_find, fr_product, fr_team_most,
 )
 
 cnp.import_array()
@@ -54,6 +54,11 @@ def available_isas():
 def isa():
     """Return the instruction set in use."""
     return _f32.isa.decode()
+
+
+def openmp_threads():
+    """Return how many threads OpenMP would give a region of the calling thread."""
+    return fr_team_most()
 
 
 def openmp():
