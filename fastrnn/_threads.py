@@ -62,7 +62,8 @@ def get_num_threads():
     -------
     int
         What `set_num_threads` was given; else OMP_NUM_THREADS; else the processors that this process may use
-        (affinity and control group). No more than what threadpoolctl has limited OpenMP to; 1 in a process that was forked, where OpenMP's threads are gone.
+        (affinity and control group). No more than what threadpoolctl has limited OpenMP to; 1 in a process that was
+        forked, where OpenMP's threads are gone.
 
     Examples
     --------
