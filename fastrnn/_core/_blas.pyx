@@ -10,7 +10,7 @@ cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange
 from libc.string cimport memcpy
-from scipy.linalg.cython_blas cimport dgemm, sgemm
+from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
 
 from fastrnn._core.kernels cimport fr_product
 
@@ -27,12 +27,17 @@ cdef void blas_product(const fr_product *p, ptrdiff_t itemsize) noexcept nogil:
     cdef int M = <int>p.M, N = <int>p.N, K = <int>p.K, ldc = <int>p.ldc
     cdef char *trans = b"N" if p.a_col == 1 else b"T"
     cdef int lda = <int>(p.a_row if p.a_col == 1 else p.a_col)
+    cdef int step = <int>p.a_col, unit = 1
     cdef float one = 1
     cdef double one_d = 1
     lda = max(lda, K if p.a_col == 1 else M, 1)
     if M == 0 or N == 0 or K == 0:
         return
-    if itemsize == 4:
+    if M == 1 and itemsize == 4:
+        sgemv(b"N", &N, &K, &one, <float *>p.b, &N, <float *>p.a, &step, &one, <float *>p.c, &unit)
+    elif M == 1:
+        dgemv(b"N", &N, &K, &one_d, <double *>p.b, &N, <double *>p.a, &step, &one_d, <double *>p.c, &unit)
+    elif itemsize == 4:
         sgemm(b"N", trans, &N, &M, &K, &one, <float *>p.b, &N, <float *>p.a, &lda, &one, <float *>p.c, &ldc)
     else:
         dgemm(b"N", trans, &N, &M, &K, &one_d, <double *>p.b, &N, <double *>p.a, &lda, &one_d, <double *>p.c, &ldc)
