@@ -128,7 +128,7 @@ def kernel_libraries():
 def extensions():
     """The Cython modules of `fastrnn._core`; only `native` holds kernels."""
     found = []
-    for name in ("native", "loops", "directions", "recurrent", "stepping", "_blas"):
+    for name in ("native", "gradients", "loops", "directions", "recurrent", "backward", "stepping", "_blas"):
         source = f"fastrnn/_core/{name}.pyx"
         if not os.path.exists(source):
             continue

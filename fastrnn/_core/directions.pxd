@@ -1,7 +1,7 @@
 # The weights of one direction as the loops read them, and small helpers about matrices.
 
 cimport numpy as cnp
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastrnn._core.loops cimport Loop, Matrix
 
@@ -67,3 +67,43 @@ cdef inline void copy_rows(Matrix target, Matrix source, ptrdiff_t rows, ptrdiff
 cdef inline bint is_plain(x, int type_number):
     """Whether x is an aligned C-contiguous ndarray of the type."""
     return type(x) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>x) == type_number and cnp.PyArray_ISCARRAY_RO(x)
+
+
+cdef inline Batch batch_of(packing, ptrdiff_t T, ptrdiff_t N):
+    """T steps of N rows each, or what a packing says."""
+    cdef Batch batch
+    batch.T, batch.N, batch.S, batch.offsets, batch.lengths = T, N, T * N, NULL, NULL
+    if packing is not None:
+        batch.T, batch.N, batch.S = len(packing.offsets) - 1, packing.batch_size, packing.size
+        batch.offsets = <const long long *>cnp.PyArray_DATA(<cnp.ndarray>packing.offsets)
+        batch.lengths = <const long long *>cnp.PyArray_DATA(<cnp.ndarray>packing.lengths)
+    return batch
+
+
+# The states of some directions, (directions, N, R or H) each; NULL stands for zeros, or for no cell.
+cdef struct States:
+    char *h
+    char *c
+
+
+cdef inline States states_of(states):
+    cdef States found
+    found.h = <char *>cnp.PyArray_DATA(<cnp.ndarray>states[0])
+    found.c = <char *>cnp.PyArray_DATA(<cnp.ndarray>states[1]) if len(states) > 1 else NULL
+    return found
+
+
+cdef inline Matrix state_of(char *states, ptrdiff_t k, ptrdiff_t N, ptrdiff_t columns,
+                            ptrdiff_t itemsize) noexcept nogil:
+    cdef Matrix m
+    m.data, m.ld = (NULL if states == NULL else states + k * N * columns * itemsize), columns
+    return m
+
+
+cdef inline void load_state(Matrix target, Matrix source, ptrdiff_t N, ptrdiff_t columns,
+                            ptrdiff_t itemsize) noexcept nogil:
+    """Copy a state (N, columns), or zeros, into one that is widened with zeros."""
+    if target.ld > columns or source.data == NULL:
+        memset(target.data, 0, N * target.ld * itemsize)
+    if source.data != NULL:
+        copy_rows(target, source, N, columns * itemsize, itemsize)

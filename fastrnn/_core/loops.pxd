@@ -69,6 +69,34 @@ cdef struct Loop:
     char *packed        # scratch of every thread for `pack_rows`: packed_bytes() each
 
 
+# The part of a run that one thread does: of each step the rows first, first + stride, ... before end, and of its units
+# the part-th of `parts`.
+cdef struct Share:
+    ptrdiff_t first, stride, end
+    int part, parts
+    int rank, size      # in the team of this direction
+
+
+cdef inline ptrdiff_t offset_of(const Loop *loop, ptrdiff_t t) noexcept nogil:
+    return t * loop.N if loop.offsets == NULL else loop.offsets[t]
+
+
+cdef inline ptrdiff_t rows_at(const Loop *loop, ptrdiff_t t) noexcept nogil:
+    return offset_of(loop, t + 1) - offset_of(loop, t) if 0 <= t < loop.T else 0
+
+
+cdef inline char *row_of(const Loop *loop, Matrix m, ptrdiff_t row) noexcept nogil:
+    return m.data + row * m.ld * loop.itemsize
+
+
+cdef inline void units_of(const Share *share, ptrdiff_t vectors, ptrdiff_t panel, ptrdiff_t *u0,
+                          ptrdiff_t *u1) noexcept nogil:
+    """Of `vectors` vectors of units in whole panels, those of this share."""
+    cdef ptrdiff_t panels = (vectors + panel - 1) // panel
+    u0[0] = min(vectors, panels * share.part // share.parts * panel)
+    u1[0] = min(vectors, panels * (share.part + 1) // share.parts * panel)
+
+
 cdef void run_forward(Loop *loops, int n_loops, bint by_units, int n_threads) noexcept nogil
+cdef void run_pipeline(Loop *loops, int n_loops, ptrdiff_t chunk, int n_threads) noexcept nogil
 cdef void run_backward(Loop *loops, int n_loops, bint by_units, int n_threads) noexcept nogil
-cdef ptrdiff_t packed_bytes(const Loop *loop) noexcept nogil

@@ -16,23 +16,13 @@ from libc.string cimport memset
 from fastrnn._core.kernels cimport (
     FR_PANEL_MAX, fr_barrier_wait, fr_flag, fr_product, fr_step, fr_step_back, fr_team_rank, fr_team_size,
 )
+from fastrnn._core.gradients cimport sum_gradients
 from fastrnn._core.native cimport flush_enter, flush_restore
 
 cdef enum:
     # Rows from which a kernel multiplies x and h in one go. Fewer rows would wait for the input weights at every step,
     # so that their products are made ahead, for as many steps as keep their gates in cache.
     FUSED_ROWS = 4
-    # Rows and columns of the right operand of a weight gradient that are packed together.
-    OUTER_K = 256
-    OUTER_N = 256
-
-
-# The part of a run that one thread does: of each step the rows first, first + stride, ... before end, and of its units
-# the part-th of `parts`.
-cdef struct Share:
-    ptrdiff_t first, stride, end
-    int part, parts
-    int rank, size      # in the team of this direction
 
 
 ctypedef void (*share_function)(Loop *loop, const Share *share) noexcept nogil
@@ -43,24 +33,61 @@ cdef void run_forward(Loop *loops, int n_loops, bint by_units, int n_threads) no
     _run(loops, n_loops, by_units, n_threads, _forward_share)
 
 
+cdef void run_pipeline(Loop *loops, int n_loops, ptrdiff_t chunk, int n_threads) noexcept nogil:
+    """Run layers, each reading what the one before writes, on threads of their own.
+
+    A layer does `chunk` steps while the next one does the `chunk` before; all wait for each other once a chunk.
+    """
+    cdef char *block = _flags(loops, 1, n_threads)
+    if block == NULL:
+        _run_stages(loops, n_loops, chunk, 0, 1)
+        return
+    with parallel(num_threads=n_threads):
+        _run_stages(loops, n_loops, chunk, fr_team_rank(), fr_team_size())
+    free(block)
+
+
+cdef void _run_stages(Loop *loops, int n_loops, ptrdiff_t chunk, int rank, int n_threads) noexcept nogil:
+    cdef unsigned long long state = flush_enter()
+    cdef ptrdiff_t chunks = (loops.T + chunk - 1) // chunk, wave, c
+    cdef int i
+    cdef Share whole
+    for wave in range(chunks + n_loops - 1):
+        i = rank
+        while i < n_loops:
+            c = wave - i
+            if 0 <= c < chunks:
+                _share(&loops[i], 0, 1, False, &whole)
+                _forward_steps(&loops[i], &whole, c * chunk, min(loops.T, (c + 1) * chunk))
+            i += n_threads
+        fr_barrier_wait(loops.flags, rank, n_threads)
+    flush_restore(state)
+
+
 cdef void run_backward(Loop *loops, int n_loops, bint by_units, int n_threads) noexcept nogil:
     """Run the steps of `run_forward` backwards (back-propagation through time, Werbos 1990), then sum the gradients."""
     _run(loops, n_loops, by_units, n_threads, _backward_share)
 
 
 cdef void _run(Loop *loops, int n_loops, bint by_units, int n_threads, share_function run_share) noexcept nogil:
+    cdef char *block = _flags(loops, n_loops, n_threads)
+    if block == NULL:
+        _run_part(loops, n_loops, by_units, 0, 1, run_share)
+        return
+    with parallel(num_threads=n_threads):
+        _run_part(loops, n_loops, by_units, fr_team_rank(), fr_team_size(), run_share)
+    free(block)
+
+
+cdef char *_flags(Loop *loops, int n_loops, int n_threads) noexcept nogil:
+    """Give each loop flags for n_threads threads, in a block to be freed; NULL for one thread, or without memory."""
     cdef char *block = NULL
     cdef int i
     if n_threads > 1:
         block = <char *>calloc(n_loops * n_threads + 1, sizeof(fr_flag))
-    if block == NULL:
-        _run_part(loops, n_loops, by_units, 0, 1, run_share)
-        return
-    for i in range(n_loops):
+    for i in range(n_loops if block != NULL else 0):
         loops[i].flags = <fr_flag *>((<size_t>block + 63) // 64 * 64) + i * n_threads
-    with parallel(num_threads=n_threads):
-        _run_part(loops, n_loops, by_units, fr_team_rank(), fr_team_size(), run_share)
-    free(block)
+    return block
 
 
 cdef void _run_part(Loop *loops, int n_loops, bint by_units, int rank, int n_threads,
@@ -90,30 +117,10 @@ cdef void _share(const Loop *loop, int rank, int size, bint by_units, Share *sha
         share.first, share.stride = rank, size
 
 
-cdef inline ptrdiff_t _offset(const Loop *loop, ptrdiff_t t) noexcept nogil:
-    return t * loop.N if loop.offsets == NULL else loop.offsets[t]
-
-
-cdef inline ptrdiff_t _rows_at(const Loop *loop, ptrdiff_t t) noexcept nogil:
-    return _offset(loop, t + 1) - _offset(loop, t) if 0 <= t < loop.T else 0
-
-
 cdef inline ptrdiff_t _count(const Share *share, ptrdiff_t rows) noexcept nogil:
     """How many of the first `rows` rows of a step are this share's."""
     cdef ptrdiff_t end = min(rows, share.end)
     return 0 if end <= share.first else (end - share.first + share.stride - 1) // share.stride
-
-
-cdef inline void _units(const Share *share, ptrdiff_t vectors, ptrdiff_t panel, ptrdiff_t *u0,
-                        ptrdiff_t *u1) noexcept nogil:
-    """Of `vectors` vectors of units in whole panels, those of this share."""
-    cdef ptrdiff_t panels = (vectors + panel - 1) // panel
-    u0[0] = min(vectors, panels * share.part // share.parts * panel)
-    u1[0] = min(vectors, panels * (share.part + 1) // share.parts * panel)
-
-
-cdef inline char *_row(const Loop *loop, Matrix m, ptrdiff_t row) noexcept nogil:
-    return m.data + row * m.ld * loop.itemsize
 
 
 # Rows begin .. end of a share at step t, whose state stands at step `before`, or in h_0, c_0 if that is -1. `origin`
@@ -125,49 +132,55 @@ cdef struct Run:
 
 
 cdef void _forward_share(Loop *loop, const Share *share) noexcept nogil:
-    cdef ptrdiff_t step = 0, ahead = 0
+    _forward_steps(loop, share, 0, loop.T)
+
+
+cdef void _forward_steps(Loop *loop, const Share *share, ptrdiff_t step, ptrdiff_t end) noexcept nogil:
+    """Steps step .. end, counted in the order of the direction."""
+    cdef ptrdiff_t ahead = step
     cdef char *origin = loop.gates.data
     cdef Run run
-    while step < loop.T:
+    while step < end:
         run.t = loop.T - 1 - step if loop.reverse else step
         run.has_x = loop.x.data != NULL and step >= ahead
         if run.has_x and loop.T > 1 and share.stride == 1 and share.first == 0 and _count(share, loop.N) == loop.N:
-            if 0 < _rows_at(loop, run.t) < FUSED_ROWS:
-                ahead = _project(loop, share, step, &origin)
+            if 0 < rows_at(loop, run.t) < FUSED_ROWS:
+                ahead = _project(loop, share, step, end, &origin)
                 run.has_x = False
         if run.has_x and not loop.keep:
-            origin = loop.gates.data - _offset(loop, run.t) * loop.gates.ld * loop.itemsize
+            origin = loop.gates.data - offset_of(loop, run.t) * loop.gates.ld * loop.itemsize
         run.origin = origin
         _forward_time(loop, share, &run)
         step += 1
 
 
-cdef ptrdiff_t _project(const Loop *loop, const Share *share, ptrdiff_t step, char **origin) noexcept nogil:
+cdef ptrdiff_t _project(const Loop *loop, const Share *share, ptrdiff_t step, ptrdiff_t end,
+                        char **origin) noexcept nogil:
     """Make the gates' share of the input from `step` on, for this share's units; return the first step left."""
     cdef ptrdiff_t stop = step, rows = 0, n, t, first
     cdef ptrdiff_t most = loop.gates_rows
     cdef fr_step s
     cdef int i, kernel
-    while stop < loop.T:
+    while stop < end:
         t = loop.T - 1 - stop if loop.reverse else stop
-        n = _rows_at(loop, t)
+        n = rows_at(loop, t)
         if n >= FUSED_ROWS or (rows > 0 and rows + n > most):
             break
         rows += n
         stop += 1
-    first = _offset(loop, loop.T - stop if loop.reverse else step)
+    first = offset_of(loop, loop.T - stop if loop.reverse else step)
     origin[0] = loop.gates.data
     if not loop.keep:
         origin[0] -= first * loop.gates.ld * loop.itemsize
     memset(&s, 0, sizeof(s))
     s.rows, s.bias = rows, loop.bias
-    s.x, s.X, s.ldx = _row(loop, loop.x, first), loop.X, loop.x.ld
+    s.x, s.X, s.ldx = row_of(loop, loop.x, first), loop.X, loop.x.ld
     s.gates, s.ld_gates = origin[0] + first * loop.gates.ld * loop.itemsize, loop.gates.ld
     for i in range(loop.n_operators):
         if loop.operators[i].w_x != NULL:
             s.H, s.Hp, s.w_x = loop.operators[i].H, loop.operators[i].Hp, loop.operators[i].w_x
             kernel = loop.operators[i].kernel
-            _units(share, s.Hp // loop.kernels.lanes, loop.kernels.panel_units[kernel], &s.u0, &s.u1)
+            units_of(share, s.Hp // loop.kernels.lanes, loop.kernels.panel_units[kernel], &s.u0, &s.u1)
             loop.kernels.input[kernel](&s)
     return stop
 
@@ -175,8 +188,8 @@ cdef ptrdiff_t _project(const Loop *loop, const Share *share, ptrdiff_t step, ch
 cdef void _split(const Loop *loop, const Share *share, Run *run, ptrdiff_t *middle, ptrdiff_t *end) noexcept nogil:
     """Rows before `middle` go on from the step before; those from there on start here, each at its own end."""
     run.before = run.t + 1 if loop.reverse else run.t - 1
-    end[0] = _count(share, _rows_at(loop, run.t))
-    middle[0] = min(end[0], _count(share, _rows_at(loop, run.before)))
+    end[0] = _count(share, rows_at(loop, run.t))
+    middle[0] = min(end[0], _count(share, rows_at(loop, run.before)))
 
 
 cdef void _forward_time(Loop *loop, const Share *share, Run *run) noexcept nogil:
@@ -198,27 +211,27 @@ cdef void _forward_step(const Loop *loop, const Operator *op, const Share *share
     """One kernel of one step."""
     cdef fr_step s
     cdef ptrdiff_t stride = share.stride, row = share.first + run.begin * stride
-    cdef ptrdiff_t now = _offset(loop, run.t) + row
+    cdef ptrdiff_t now = offset_of(loop, run.t) + row
     cdef bint running = run.before >= 0
-    cdef ptrdiff_t last = _offset(loop, run.before) + row if running else row
+    cdef ptrdiff_t last = offset_of(loop, run.before) + row if running else row
     cdef Matrix h_prev = loop.out if running else loop.h_0
     cdef Matrix c_prev = loop.cells if running else loop.c_0
     memset(&s, 0, sizeof(s))
     s.rows, s.keep, s.bias, s.down = run.end - run.begin, loop.keep, loop.bias, (run.t ^ loop.flip) & 1
     s.H, s.Hp = op.H, op.Hp
-    _units(share, op.Hp // loop.kernels.lanes, loop.kernels.panel_units[op.kernel], &s.u0, &s.u1)
+    units_of(share, op.Hp // loop.kernels.lanes, loop.kernels.panel_units[op.kernel], &s.u0, &s.u1)
     if run.has_x:
-        s.x, s.X, s.ldx, s.w_x = _row(loop, loop.x, now), loop.X, loop.x.ld * stride, op.w_x
+        s.x, s.X, s.ldx, s.w_x = row_of(loop, loop.x, now), loop.X, loop.x.ld * stride, op.w_x
     s.gates, s.ld_gates = run.origin + now * loop.gates.ld * loop.itemsize, loop.gates.ld * stride
-    s.h_prev, s.ld_h_prev = _row(loop, h_prev, last), h_prev.ld * stride
-    s.h, s.ld_h = _row(loop, loop.out, now), loop.out.ld * stride
+    s.h_prev, s.ld_h_prev = row_of(loop, h_prev, last), h_prev.ld * stride
+    s.h, s.ld_h = row_of(loop, loop.out, now), loop.out.ld * stride
     if loop.mid.data != NULL:
-        s.mid, s.ld_mid = _row(loop, loop.mid, row), loop.mid.ld * stride
+        s.mid, s.ld_mid = row_of(loop, loop.mid, row), loop.mid.ld * stride
     if loop.per_step_cells:
-        s.c, s.ld_c = _row(loop, loop.cells, now), loop.cells.ld * stride
-        s.c_prev, s.ld_c_prev = _row(loop, c_prev, last), c_prev.ld * stride
+        s.c, s.ld_c = row_of(loop, loop.cells, now), loop.cells.ld * stride
+        s.c_prev, s.ld_c_prev = row_of(loop, c_prev, last), c_prev.ld * stride
     elif loop.has_cell:
-        s.c, s.ld_c = _row(loop, loop.c_0, row), loop.c_0.ld * stride
+        s.c, s.ld_c = row_of(loop, loop.c_0, row), loop.c_0.ld * stride
         s.c_prev, s.ld_c_prev = s.c, s.ld_c
     s.a = <const void *>s.mid if op.from_mid else s.h_prev
     s.lda = s.ld_mid if op.from_mid else s.ld_h_prev
@@ -235,7 +248,7 @@ cdef void _multiply_ahead(const Loop *loop, const Operator *op, fr_step *s, ptrd
     cdef ptrdiff_t i
     p.M, p.N, p.K = s.rows, op.N, op.K
     p.a, p.a_row, p.a_col, p.b = s.a, s.lda, 1, op.w
-    p.c, p.ldc = _row(loop, loop.scratch, row), loop.scratch.ld * stride
+    p.c, p.ldc = row_of(loop, loop.scratch, row), loop.scratch.ld * stride
     for i in range(s.rows):
         memset(<char *>p.c + i * p.ldc * loop.itemsize, 0, op.N * loop.itemsize)
     loop.product(&p, loop.itemsize)
@@ -249,7 +262,7 @@ cdef void _backward_share(Loop *loop, const Share *share) noexcept nogil:
         run.t = step if loop.reverse else loop.T - 1 - step
         _backward_time(loop, share, &run)
     fr_barrier_wait(loop.flags, share.rank, share.size)
-    _sum_gradients(loop, share.rank, share.size)
+    sum_gradients(loop, share.rank, share.size)
 
 
 cdef void _backward_time(Loop *loop, const Share *share, Run *run) noexcept nogil:
@@ -279,27 +292,27 @@ cdef void _backward_step(const Loop *loop, const Operator *op, const Share *shar
     """One kernel of one step."""
     cdef fr_step_back s
     cdef ptrdiff_t stride = share.stride, row = share.first + run.begin * stride
-    cdef ptrdiff_t now = _offset(loop, run.t) + row
+    cdef ptrdiff_t now = offset_of(loop, run.t) + row
     cdef bint running = run.before >= 0
-    cdef ptrdiff_t last = _offset(loop, run.before) + row if running else row
+    cdef ptrdiff_t last = offset_of(loop, run.before) + row if running else row
     cdef Matrix h_prev = loop.out if running else loop.h_0
     cdef Matrix c_prev = loop.cells if running else loop.c_0
     cdef Matrix mid = _mid(loop, op)
     memset(&s, 0, sizeof(s))
     s.rows, s.H, s.Hp = run.end - run.begin, op.H, op.Hp
-    _units(share, op.Hp // loop.kernels.lanes, FR_PANEL_MAX, &s.u0, &s.u1)
-    s.gates, s.ld_gates = _row(loop, loop.gates, now), loop.gates.ld * stride
-    s.h_prev, s.ld_h_prev = _row(loop, h_prev, last), h_prev.ld * stride
-    s.d_out, s.ld_d_out = _row(loop, loop.d_out, now), loop.d_out.ld * stride
-    s.dh, s.ld_dh = _row(loop, loop.dh, row), loop.dh.ld * stride
+    units_of(share, op.Hp // loop.kernels.lanes, FR_PANEL_MAX, &s.u0, &s.u1)
+    s.gates, s.ld_gates = row_of(loop, loop.gates, now), loop.gates.ld * stride
+    s.h_prev, s.ld_h_prev = row_of(loop, h_prev, last), h_prev.ld * stride
+    s.d_out, s.ld_d_out = row_of(loop, loop.d_out, now), loop.d_out.ld * stride
+    s.dh, s.ld_dh = row_of(loop, loop.dh, row), loop.dh.ld * stride
     if loop.has_cell:
-        s.c, s.ld_c = _row(loop, loop.cells, now), loop.cells.ld * stride
-        s.c_prev, s.ld_c_prev = _row(loop, c_prev, last), c_prev.ld * stride
-        s.dc, s.ld_dc = _row(loop, loop.dc, row), loop.dc.ld * stride
+        s.c, s.ld_c = row_of(loop, loop.cells, now), loop.cells.ld * stride
+        s.c_prev, s.ld_c_prev = row_of(loop, c_prev, last), c_prev.ld * stride
+        s.dc, s.ld_dc = row_of(loop, loop.dc, row), loop.dc.ld * stride
     if loop.d_mid.data != NULL:
-        s.d_mid, s.ld_d_mid = _row(loop, loop.d_mid, row), loop.d_mid.ld * stride
+        s.d_mid, s.ld_d_mid = row_of(loop, loop.d_mid, row), loop.d_mid.ld * stride
     if mid.data != NULL:
-        s.mid, s.ld_mid = _row(loop, mid, now), mid.ld * stride
+        s.mid, s.ld_mid = row_of(loop, mid, now), mid.ld * stride
     loop.kernels.backward[op.kernel](&s)
 
 
@@ -309,114 +322,16 @@ cdef void _multiply_back(const Loop *loop, const Operator *op, const Share *shar
     cdef fr_product p
     cdef ptrdiff_t u0, u1, first
     cdef ptrdiff_t lanes = loop.kernels.lanes, stride = share.stride
-    cdef ptrdiff_t now = _offset(loop, t) + share.first
+    cdef ptrdiff_t now = offset_of(loop, t) + share.first
     cdef Matrix a = _mid(loop, op) if op.from_mid else loop.gates
     cdef Matrix c = loop.d_mid if op.into_mid else loop.dh
-    _units(share, (op.N + lanes - 1) // lanes, FR_PANEL_MAX, &u0, &u1)
+    units_of(share, (op.N + lanes - 1) // lanes, FR_PANEL_MAX, &u0, &u1)
     first = u0 * lanes
     p.M, p.N, p.K = rows, min(op.N, u1 * lanes) - first, op.K
     if p.N <= 0:
         return
-    p.a = _row(loop, a, now) + (0 if op.from_mid else op.column * loop.itemsize)
+    p.a = row_of(loop, a, now) + (0 if op.from_mid else op.column * loop.itemsize)
     p.a_row, p.a_col = a.ld * stride, 1
     p.b = <const char *>op.w + first * op.K * loop.itemsize
-    p.c, p.ldc = _row(loop, c, share.first) + first * loop.itemsize, c.ld * stride
-    loop.product(&p, loop.itemsize)
-
-
-# After the last step: what needs no order of steps. Threads share rows of the results, so that no sum is split.
-
-cdef void _sum_gradients(const Loop *loop, int rank, int size) noexcept nogil:
-    cdef int i
-    for i in range(loop.n_outers):
-        _add_outer(loop, &loop.outers[i], rank, size)
-    _add_bias(loop, rank, size)
-    _input_gradient(loop, rank, size)
-
-
-cdef ptrdiff_t packed_bytes(const Loop *loop) noexcept nogil:
-    """Scratch of one thread, in bytes."""
-    cdef ptrdiff_t widest = 0
-    cdef int i
-    for i in range(loop.n_outers):
-        widest = max(widest, min(OUTER_N, loop.outers[i].N + loop.kernels.lanes))
-    return (OUTER_K * widest * loop.itemsize + 63) // 64 * 64
-
-
-cdef void _add_outer(const Loop *loop, const Outer *outer, int rank, int size) noexcept nogil:
-    cdef ptrdiff_t S = _offset(loop, loop.T)
-    cdef ptrdiff_t m = outer.M * rank // size, n = 0, k
-    cdef char *packed = loop.packed + rank * packed_bytes(loop)
-    cdef fr_product p
-    cdef int i
-    p.M, p.a_row, p.b = outer.M * (rank + 1) // size - m, 1, packed
-    if p.M <= 0:
-        return
-    while n < outer.N:
-        p.N, k = min(OUTER_N, outer.N - n), 0
-        while k < S:
-            p.K = min(OUTER_K, S - k)
-            _pack_block(loop, outer, k, p.K, n, p.N, packed)
-            for i in range(outer.n_gates):
-                p.a, p.a_col = _row(loop, outer.a[i], k) + m * loop.itemsize, outer.a[i].ld
-                p.c, p.ldc = _row(loop, outer.c[i], m) + n * loop.itemsize, outer.c[i].ld
-                loop.product(&p, loop.itemsize)
-            k += p.K
-        n += p.N
-
-
-cdef void _pack_block(const Loop *loop, const Outer *outer, ptrdiff_t k, ptrdiff_t K, ptrdiff_t n, ptrdiff_t N,
-                      char *packed) noexcept nogil:
-    """Pack rows k .. k + K, columns n .. n + N of the right operand."""
-    cdef ptrdiff_t t, low, high, row, first, rows, before, running, done = 0
-    cdef Matrix b = outer.b
-    cdef ptrdiff_t column = n * loop.itemsize
-    if not outer.previous:
-        loop.pack_rows(_row(loop, b, k) + column, b.ld, K, N, 0, K, packed, loop.itemsize)
-        return
-    low, high = 0, loop.T  # the step of row k: offset(low) <= k < offset(low + 1)
-    while high - low > 1:
-        t = (low + high) // 2
-        if _offset(loop, t) <= k:
-            low = t
-        else:
-            high = t
-    t = low
-    while done < K:
-        row = k + done - _offset(loop, t)
-        before = t + 1 if loop.reverse else t - 1
-        running = _rows_at(loop, before)
-        if row < running:
-            b, first = loop.out, _offset(loop, before) + row
-            rows = min(running, _rows_at(loop, t)) - row
-        else:
-            b, first = loop.h_0, row
-            rows = _rows_at(loop, t) - row
-        rows = min(rows, K - done)
-        loop.pack_rows(_row(loop, b, first) + column, b.ld, rows, N, done, K, packed, loop.itemsize)
-        done += rows
-        if row + rows == _rows_at(loop, t):
-            t += 1
-
-
-cdef void _add_bias(const Loop *loop, int rank, int size) noexcept nogil:
-    cdef Share share
-    cdef ptrdiff_t u0, u1, lanes = loop.kernels.lanes
-    share.part, share.parts = rank, size
-    _units(&share, loop.gates_width // lanes, FR_PANEL_MAX, &u0, &u1)
-    if loop.d_bias != NULL and u1 > u0:
-        loop.kernels.add_rows(loop.gates.data + u0 * lanes * loop.itemsize, loop.gates.ld, _offset(loop, loop.T),
-                              (u1 - u0) * lanes, <char *>loop.d_bias + u0 * lanes * loop.itemsize)
-
-
-cdef void _input_gradient(const Loop *loop, int rank, int size) noexcept nogil:
-    cdef ptrdiff_t S = _offset(loop, loop.T)
-    cdef ptrdiff_t begin = S * rank // size, end = S * (rank + 1) // size
-    cdef fr_product p
-    if end <= begin:
-        return
-    p.M, p.N, p.K = end - begin, loop.X, loop.x_width
-    p.a, p.a_row, p.a_col, p.b = _row(loop, loop.gates, begin), loop.gates.ld, 1, loop.w_ih
-    p.c, p.ldc = _row(loop, loop.d_x, begin), loop.d_x.ld
-    memset(p.c, 0, p.M * p.ldc * loop.itemsize)
+    p.c, p.ldc = row_of(loop, c, share.first) + first * loop.itemsize, c.ld * stride
     loop.product(&p, loop.itemsize)

@@ -7,7 +7,9 @@ from .._core import native
 ROWS_PER_THREAD = 6  # rows that fill a tile
 PANEL_VECTORS = 4  # vectors of units that are dealt out together
 WORK_PER_BARRIER = 6_000  # multiply-adds of a step (some 0.3 us) of each thread that pay for its barrier
-FORCED = None  # "rows" or "units", by tests
+PIPELINE_BYTES = 131_072  # of recurrent weights of a layer: more are better shared, each core with its part in cache
+PIPELINE_STEPS = 64  # fewer do not fill a pipeline
+FORCED = None  # "rows", "units" or "layers", by tests
 
 
 def plan(directions, rows, n_threads):
@@ -38,3 +40,19 @@ def plan(directions, rows, n_threads):
         if units > 1:
             return True, teams * units
     return False, teams * max(1, min(size, rows))
+
+
+def pipeline(layers, steps, rows, n_threads):
+    """Return on how many threads layers run side by side, each some steps behind the one below; 0: one after the other.
+
+    Inference alone: it pays for small layers and few rows, which have no barrier in a step then.
+    """
+    if n_threads == 1 or len(layers) == 1 or len(layers[0]) > 1:
+        return 0
+    pack = layers[0][0].pack
+    if FORCED is not None:
+        return min(n_threads, len(layers)) if FORCED == "layers" and pack.engine is native else 0
+    few = rows < ROWS_PER_THREAD * n_threads and steps >= PIPELINE_STEPS
+    small = pack.cell.n_gates * pack.H * pack.R * pack.dtype.itemsize <= PIPELINE_BYTES
+    pays = pack.engine is native and few and small and n_threads <= len(layers)
+    return n_threads if pays else 0

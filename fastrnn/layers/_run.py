@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._core import recurrent
+from .._core import backward, recurrent
 
 
 class Run:
@@ -38,7 +38,7 @@ class Run:
     def backward(self, d_out, d_states, grads):
         """Return d_x (S, X), turn `d_states` into the gradients of the first states, and add into `grads`."""
         kept, self.kept = self.kept, None
-        return recurrent.run_layer_back(
+        return backward.run_layer_back(
             self.directions, kept, d_out, *self.batch, self.states, d_states, grads, *self.plan
         )
 

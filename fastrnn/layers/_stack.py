@@ -11,7 +11,7 @@ from .. import _threads
 from .._core import native, recurrent
 from .._core.directions import Direction
 from ._packing import Packing
-from ._plan import plan
+from ._plan import pipeline, plan
 from ._run import Run, SegmentedRun
 
 
@@ -30,15 +30,16 @@ class Stack:
         self.is_native = first.engine is native
         self.H, self.row_work = first.H, sum(p.cell.n_gates * p.H * (p.I + p.R) for layer in layers for p in layer)
 
-    def plans(self, n_threads, steps, rows, passes=1):
-        """Return [(by units?, threads)] of the layers for a call, or None where all have one thread."""
+    def n_threads(self, n_threads, steps, rows, passes=1):
+        """Return how many threads a call of `steps` packed rows in a batch of `rows` uses at the most."""
         work = steps * self.row_work * passes
         if n_threads is None and work < 2 * _threads.WORK_PER_THREAD:
-            return None
-        n_threads = _threads.resolve(n_threads, work, max(rows, self.H))
-        if n_threads == 1:
-            return None
-        return [plan(layer, rows, n_threads) for layer in self.layers]
+            return 1
+        return _threads.resolve(n_threads, work, max(rows, self.H))
+
+    def plans(self, n_threads, rows):
+        """Return [(by units?, threads)] of the layers for a call, or None where all have one thread."""
+        return None if n_threads == 1 else [plan(layer, rows, n_threads) for layer in self.layers]
 
     def blas(self):
         """Return a context that holds BLAS at one thread, where it is used."""
@@ -47,9 +48,10 @@ class Stack:
     def infer(self, x, states, n_threads):
         """Return (output, h_n, c_n) of T steps of N rows each, nothing kept; states None stands for zeros."""
         steps, rows, _ = x.shape
-        plans = self.plans(n_threads, steps * rows, rows)
+        n_threads = self.n_threads(n_threads, steps * rows, rows)
+        plans = self.plans(n_threads, rows)
         if self.is_native:
-            return recurrent.infer(self.layers, x, states, plans)
+            return recurrent.infer(self.layers, x, states, plans, pipeline(self.layers, steps, rows, n_threads))
         with self.blas():
             return recurrent.infer(self.layers, x, states, plans)
 
@@ -81,7 +83,8 @@ class Call:
     ):  # fmt: skip
         self.stack, self.x_shape = stack, x.shape
         self.packing = Packing(lengths, *x.shape[:2])
-        self.plans = stack.plans(n_threads, self.packing.size, x.shape[1], 3 if keep else 1)
+        rows = x.shape[1]
+        self.plans = stack.plans(stack.n_threads(n_threads, self.packing.size, rows, 3 if keep else 1), rows)
         self._kind = partial(SegmentedRun, every=checkpoint_every) if checkpoint_every else partial(Run, keep=keep)
         self.cells = None
         self.runs, self.dropped = [], []
