@@ -17,7 +17,7 @@ from statistics import median
 from . import limits
 
 BLOCKS = 20
-BLOCK_SECONDS = 0.030
+BLOCK_SECONDS = 0.060  # threads that woke on one core need some time to come apart
 WARM_SECONDS = 0.015
 GROUP_SECONDS = 0.000_2  # calls between two looks at the clock
 STEADY = 0.05  # by how much the peak before and after a measurement may differ

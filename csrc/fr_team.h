@@ -30,9 +30,9 @@ static inline int fr_team_most(void) { return 1; }
 #define fr_yield() ((void)sched_yield())
 #endif
 
-// Spins before the core is offered to others: some 20 microseconds, longer than a step's imbalance and shorter than
+// Spins before the core is offered to others: some 25 microseconds, longer than a step's imbalance and shorter than
 // what a descheduled partner costs.
-enum { FR_SPINS = 1000 };
+enum { FR_SPINS = 2000 };
 
 // How many barriers a thread of the team has reached; to be zeroed. Each on a cache line of its own, which its thread
 // alone writes: whoever waits pays for one transfer of a line, and not for a counter that goes round.

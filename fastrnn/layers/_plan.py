@@ -5,14 +5,14 @@ from __future__ import annotations
 from .._core import native
 
 ROWS_PER_THREAD = 6  # rows that fill a tile
-PANEL_VECTORS = 4  # vectors of units that are dealt out together
+PANEL_VECTORS = 4  # vectors of units that are dealt out together in backward
 WORK_PER_BARRIER = 6_000  # multiply-adds of a step (some 0.3 us) of each thread that pay for its barrier
 PIPELINE_BYTES = 131_072  # of recurrent weights of a layer: more are better shared, each core with its part in cache
 PIPELINE_STEPS = 64  # fewer do not fill a pipeline
 FORCED = None  # "rows", "units" or "layers", by tests
 
 
-def plan(directions, rows, n_threads):
+def plan(directions, rows, n_threads, training):
     """Return (by units?, number of threads) for a layer.
 
     Directions run side by side. Within one, by rows where every thread gets whole tiles of them, since then no thread
@@ -26,6 +26,8 @@ def plan(directions, rows, n_threads):
         Of the batch.
     n_threads : int
         At most so many.
+    training : bool
+        Whether backward follows, whose panels are wider.
     """
     if n_threads == 1:
         return False, 1
@@ -34,7 +36,8 @@ def plan(directions, rows, n_threads):
     if FORCED == "units" and pack.engine is native:
         return True, teams * size
     if FORCED is None and rows < ROWS_PER_THREAD * size and pack.engine is native:
-        panels = -(-pack.Hp // (PANEL_VECTORS * native.lanes(pack.dtype)))
+        widest = max(native.panel(pack.dtype, operator.kernel)[0] for operator in pack.forward)
+        panels = -(-pack.Hp // ((PANEL_VECTORS if training else widest) * native.lanes(pack.dtype)))
         work = rows * pack.cell.n_gates * pack.H * pack.R
         units = min(size, panels, work // WORK_PER_BARRIER)
         if units > 1:

@@ -37,9 +37,9 @@ class Stack:
             return 1
         return _threads.resolve(n_threads, work, max(rows, self.H))
 
-    def plans(self, n_threads, rows):
+    def plans(self, n_threads, rows, training=False):
         """Return [(by units?, threads)] of the layers for a call, or None where all have one thread."""
-        return None if n_threads == 1 else [plan(layer, rows, n_threads) for layer in self.layers]
+        return None if n_threads == 1 else [plan(layer, rows, n_threads, training) for layer in self.layers]
 
     def blas(self):
         """Return a context that holds BLAS at one thread, where it is used."""
@@ -84,7 +84,7 @@ class Call:
         self.stack, self.x_shape = stack, x.shape
         self.packing = Packing(lengths, *x.shape[:2])
         rows = x.shape[1]
-        self.plans = stack.plans(stack.n_threads(n_threads, self.packing.size, rows, 3 if keep else 1), rows)
+        self.plans = stack.plans(stack.n_threads(n_threads, self.packing.size, rows, 3 if keep else 1), rows, keep)
         self._kind = partial(SegmentedRun, every=checkpoint_every) if checkpoint_every else partial(Run, keep=keep)
         self.cells = None
         self.runs, self.dropped = [], []
