@@ -12,26 +12,35 @@ _HOME_OF_NAME = {
     "RNN": "layers",
     "LSTM": "layers",
     "GRU": "layers",
+    "AttentionPool": "layers",
+    "Conv1d": "layers",
     "Dense": "layers",
     "Embedding": "layers",
     "Dropout": "layers",
+    "LayerNorm": "layers",
     "Pool": "layers",
     "Sequential": "layers",
     **dict.fromkeys(("RNNClassifier", "LSTMClassifier", "GRUClassifier"), "estimators"),
     **dict.fromkeys(("RNNRegressor", "LSTMRegressor", "GRURegressor"), "estimators"),
+    "SequenceScaler": "estimators",
+    "load": "_objects",
+    "save": "_objects",
     "show_versions": "_show_versions",
     "get_num_threads": "_threads",
     "set_num_threads": "_threads",
 }
 _SUBMODULES = (
-    *("datasets", "estimators", "init", "layers", "losses", "metrics", "models", "optim", "reference", "training"),
+    *("datasets", "estimators", "init", "layers", "losses", "metrics", "models", "optim", "reference"),
+    *("schedules", "storage", "training"),
 )
 
 __all__ = [  # noqa: F822  (the names come from __getattr__)
-    *["GRU", "LSTM", "RNN", "Dense", "Dropout", "Embedding", "Pool", "Sequential"],
+    *["GRU", "LSTM", "RNN", "AttentionPool", "Conv1d", "Dense", "Dropout", "Embedding", "LayerNorm", "Pool"],
+    "Sequential",
     *["RNNClassifier", "LSTMClassifier", "GRUClassifier", "RNNRegressor", "LSTMRegressor", "GRURegressor"],
-    *["datasets", "init", "losses", "metrics", "optim"],
-    *["get_num_threads", "set_num_threads", "show_versions", "__version__"],
+    "SequenceScaler",
+    *["datasets", "init", "losses", "metrics", "optim", "schedules", "storage"],
+    *["get_num_threads", "load", "save", "set_num_threads", "show_versions", "__version__"],
 ]
 
 if TYPE_CHECKING:
@@ -40,6 +49,10 @@ if TYPE_CHECKING:
     from fastrnn import losses as losses
     from fastrnn import metrics as metrics
     from fastrnn import optim as optim
+    from fastrnn import schedules as schedules
+    from fastrnn import storage as storage
+    from fastrnn._objects import load as load
+    from fastrnn._objects import save as save
     from fastrnn._show_versions import show_versions as show_versions
     from fastrnn._threads import get_num_threads as get_num_threads
     from fastrnn._threads import set_num_threads as set_num_threads
@@ -49,12 +62,16 @@ if TYPE_CHECKING:
     from fastrnn.estimators import LSTMRegressor as LSTMRegressor
     from fastrnn.estimators import RNNClassifier as RNNClassifier
     from fastrnn.estimators import RNNRegressor as RNNRegressor
+    from fastrnn.estimators import SequenceScaler as SequenceScaler
     from fastrnn.layers import GRU as GRU
     from fastrnn.layers import LSTM as LSTM
     from fastrnn.layers import RNN as RNN
+    from fastrnn.layers import AttentionPool as AttentionPool
+    from fastrnn.layers import Conv1d as Conv1d
     from fastrnn.layers import Dense as Dense
     from fastrnn.layers import Dropout as Dropout
     from fastrnn.layers import Embedding as Embedding
+    from fastrnn.layers import LayerNorm as LayerNorm
     from fastrnn.layers import Pool as Pool
     from fastrnn.layers import Sequential as Sequential
 

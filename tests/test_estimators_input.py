@@ -79,7 +79,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(cell, n_threads, rng, exact
     np.testing.assert_array_equal(model.predict_proba([X[i] for i in order]), together[order])
     for i in order:
         np.testing.assert_array_equal(model.predict_proba([X[i]])[0], together[i])
-    monkeypatch.setattr("fastrnn.estimators._base.PREDICT_BYTES", 5000)  # cuts into small batches
+    monkeypatch.setattr("fastrnn.estimators._predicting.PREDICT_BYTES", 5000)  # cuts into small batches
     np.testing.assert_array_equal(model.predict_proba(X), together)
 
 

@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 from fastrnn import RNNClassifier, RNNRegressor
 from fastrnn.estimators import GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor
+from fastrnn.schedules import Cosine
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -45,6 +46,14 @@ def answer(model, X):
         ("learning_rate_init", 0, ValueError, "learning_rate_init is 0, expected learning_rate_init > 0"),
         ("learning_rate_init", np.nan, ValueError, "learning_rate_init is nan"),
         ("learning_rate_init", "constant", TypeError, "learning_rate_init is 'constant'"),
+        ("learning_rate", "linear", ValueError, "learning_rate is 'linear', expected one of .*fastrnn.schedules"),
+        ("learning_rate", 0.1, ValueError, "learning_rate is 0.1, expected one of"),
+        ("learning_rate", Cosine, ValueError, "learning_rate is <class .*Cosine'>, expected .* an object"),
+        ("power_t", -0.5, ValueError, "power_t is -0.5, expected power_t >= 0"),
+        ("accumulate_steps", 0, ValueError, "accumulate_steps is 0"),
+        ("validation_fraction", 1.0, ValueError, "validation_fraction is 1.0, expected validation_fraction < 1"),
+        ("validation_fraction", 0.0, ValueError, "validation_fraction is 0.0, expected validation_fraction > 0"),
+        ("class_weight", "equal", ValueError, "class_weight is 'equal', expected a dict, 'balanced' or None"),
         ("max_iter", 0, ValueError, "max_iter is 0"),
         ("random_state", "seed", TypeError, "random_state is of type str"),
         ("tol", np.nan, ValueError, "tol is nan"),
@@ -104,7 +113,10 @@ def test_a_pickle_predicts_and_fits_to_the_same_bits(cls, rng):
 
 
 @pytest.mark.parametrize(
-    ("cls", "method"), [(RNNClassifier, "predict"), (RNNClassifier, "predict_proba"), (RNNRegressor, "predict")]
+    ("cls", "method"),
+    [(RNNRegressor, "predict")]
+    + [(RNNClassifier, f"predict{kind}") for kind in ("", "_proba", "_log_proba")]
+    + [(RNNClassifier, "decision_function")],
 )
 def test_an_unfitted_model_says_so_before_anything_else(cls, method):
     with pytest.raises(NotFittedError, match=f"This {cls.__name__} instance is not fitted yet"):

@@ -2,6 +2,7 @@
 
 from ._classifier import GRUClassifier, LSTMClassifier, RNNClassifier
 from ._regressor import GRURegressor, LSTMRegressor, RNNRegressor
+from ._scaler import SequenceScaler
 
 __all__ = [
     "GRUClassifier",
@@ -10,4 +11,5 @@ __all__ = [
     "LSTMRegressor",
     "RNNClassifier",
     "RNNRegressor",
+    "SequenceScaler",
 ]

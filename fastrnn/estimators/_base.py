@@ -1,95 +1,53 @@
-"""What the classifier and the regressor share: the parameters, fitting, and running the network."""
+"""What the classifier and the regressor share: fitting, and running the network."""
 
-import inspect
-import math
 import warnings
-from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._validation import check_choice, check_fraction, check_size
 from ..init import as_generator
-from ..models import CELLS, many_to_one
-from ..optim import SGD, Adam, AdamW, RMSprop
-from ..training import NonFiniteLossError, pad_batch, sequence_lengths, train
-from ._input import read_sequences
+from ..models import many_to_one
+from ..training import NonFiniteLossError
+from ._fitting import Labelled, run_training, split_off_validation, unchanged_on_error
+from ._input import read_sequences, read_weights
+from ._parameters import Parameters, check_parameters, derived_init
+from ._predicting import outputs
+from ._solver import check_endless, continuation_of
 
-SOLVERS = ("adam", "adamw", "rmsprop", "sgd")
-PREDICT_BYTES = 32 * 2**20  # of the padded input and the recurrent outputs of one batch of predictions
 
-
-class BaseRNN(BaseEstimator):
-    """Parameters and training; subclasses know the target and the loss."""
-
-    def __init__(
-        self,
-        hidden_layer_sizes=(64,),
-        activation="tanh",
-        *,
-        cell="lstm",
-        init="default",
-        bidirectional=False,
-        pooling="last",
-        dropout=0.0,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate_init=0.003,
-        max_iter=100,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_grad_norm=1.0,
-        max_grad_value=None,
-        dtype="auto",
-        n_threads=None,
-    ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.cell = cell
-        self.init = init
-        self.bidirectional = bidirectional
-        self.pooling = pooling
-        self.dropout = dropout
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_grad_norm = max_grad_norm
-        self.max_grad_value = max_grad_value
-        self.dtype = dtype
-        self.n_threads = n_threads
+class BaseRNN(Parameters):
+    """Fitting and running; subclasses know the target and the loss."""
 
     # for subclasses
 
-    def _read_target(self, y):
-        """Check y: (target for the loss, number of network outputs, loss)."""
+    def _read_target(self, y, reset, classes=None):
+        """Check y and return the target for the loss.
+
+        With ``reset`` also set ``n_outputs_`` and what y teaches, ``classes`` being all labels there will be.
+        """
         raise NotImplementedError
+
+    @property
+    def _loss(self):
+        """``loss(output, target, sample_weight) -> (value, d_output)``."""
+        raise NotImplementedError
+
+    def _score_outputs(self, output, target, sample_weight):
+        """The figure of merit on raw outputs, higher is better."""
+        raise NotImplementedError
+
+    def _weigh_classes(self, target, weight):
+        """The weights of samples, times those of their classes."""
+        return weight
+
+    def _labels_to_stratify(self, target):
+        """Classes in whose proportions validation data are split off, or None."""
+        return None
 
     # fitting
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train on sequences.
 
         Parameters
@@ -97,7 +55,15 @@ class BaseRNN(BaseEstimator):
         X : array_like of shape (n_samples, n_timesteps) or (n_samples, n_timesteps, n_features), or list of \
 arrays of shape (n_timesteps_i, n_features)
             Finite numbers; no sequence may be empty. 2-D X has one feature a step.
-        y : array_like of shape (n_samples,) or, in regression, (n_samples, n_outputs)
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels or numbers; two axes in regression, and in classification with several labels a sequence
+            (0 or 1 each).
+        sample_weight : array_like of shape (n_samples,), optional
+            Weights >= 0. The loss of a batch is the weighted mean of its sequences' losses; a weight of 0 is
+            as if the sequence had not been given. A whole number is as if it had been given that often,
+            exactly so where one batch holds all, on average where several do.
+        X_val, y_val, sample_weight_val : as X, y and sample_weight, optional
+            Validation data, never trained on. Without them ``early_stopping`` splits off a part of X.
 
         Returns
         -------
@@ -113,57 +79,77 @@ arrays of shape (n_timesteps_i, n_features)
             Where the loss or a gradient stops being finite. ``network_`` then holds the best weights with
             which all was finite, and predicts.
         """
-        sizes = self._check_parameters()
-        before = vars(self).copy()
-        try:
-            sequences = read_sequences(self, X, reset=True)
-            target, n_outputs, loss = self._read_target(y)
-            check_consistent_length(sequences, target)
-            rng = as_generator(self.random_state)
-            self.network_ = self._make_network(sizes, n_outputs, rng)
-        except Exception:  # an estimator that was fitted goes on as it was
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-        self.n_outputs_ = n_outputs
-        try:
-            history = train(
-                self.network_,
-                sequences,
-                target,
-                loss=loss,
-                optimizer=self._make_optimizer(),
-                batch_size=self._settle_batch_size(len(sequences)),
-                max_iter=self.max_iter,
-                shuffle=self.shuffle,
-                rng=rng,
-                alpha=0.0 if self.solver == "adamw" else self.alpha,
-                max_grad_norm=self.max_grad_norm,
-                max_grad_value=self.max_grad_value,
-                tol=self.tol,
-                n_iter_no_change=self.n_iter_no_change,
-                n_threads=self.n_threads,
-                verbose=bool(self.verbose),
-            )
-        except NonFiniteLossError as error:
-            self._keep(error.history)
-            raise
-        self._keep(history)
+        goes_on = bool(self.warm_start) and hasattr(self, "network_")
+        with unchanged_on_error(self):
+            data, rng = self._prepare(X, y, sample_weight, goes_on)
+            validation = self._read_validation(X_val, y_val, sample_weight_val)
+            if validation is None and self.early_stopping:
+                labels = self._labels_to_stratify(data.target)
+                data, validation = split_off_validation(data, self.validation_fraction, labels, rng)
+            vars(self).pop("_continuation", None)
+        history = self._train(data, validation, rng, goes_on)
         if history.stopped == "interrupt":
             warnings.warn("Training interrupted by user.", stacklevel=2)
         elif history.stopped == "max_iter":
+            what = "validation score still rises" if self.early_stopping else "loss still falls"
             warnings.warn(
-                f"the loss still falls after max_iter = {self.max_iter} epochs (by more than tol = {self.tol} "
+                f"the {what} after max_iter = {self.max_iter} epochs (by more than tol = {self.tol} "
                 f"within n_iter_no_change = {self.n_iter_no_change} epochs)",
                 ConvergenceWarning,
                 stacklevel=2,
             )
         return self
 
-    def _make_network(self, sizes, n_outputs, rng):
+    def _fit_part(self, X, y, sample_weight, classes=None):
+        """One epoch on some data, going on from the weights and the moments of the call before."""
+        if self.early_stopping:
+            raise ValueError("early_stopping is True, expected False for partial_fit, which is one epoch")
+        goes_on = hasattr(self, "network_")
+        with unchanged_on_error(self):
+            data, rng = self._prepare(X, y, sample_weight, goes_on, classes)
+            check_endless(self)
+            self._continuation = continuation_of(self)
+        self._train(data, None, rng, goes_on, self._continuation)
+        return self
+
+    def _prepare(self, X, y, sample_weight, goes_on, classes=None):
+        """Check and read everything, and make the network unless training goes on with the present one."""
+        sizes = check_parameters(self)
+        data = self._read(X, y, sample_weight, "sample_weight", not goes_on, classes)
+        if goes_on:
+            self._check_architecture(sizes)
+            return data, self._later_generator()
+        rng = as_generator(self.random_state)
+        self.network_ = self._make_network(sizes, rng)
+        return data, rng
+
+    def _later_generator(self):
+        """Random numbers for training that goes on: others than before, and decided by ``random_state`` too."""
+        if isinstance(self.random_state, (int, np.integer)):
+            return np.random.default_rng([int(self.random_state), self.n_iter_])
+        return as_generator(self.random_state)
+
+    def _read(self, X, y, sample_weight, weight_name, reset, classes=None):
+        sequences = read_sequences(self, X, reset=reset)
+        target = self._read_target(y, reset, classes)
+        check_consistent_length(sequences, target)
+        weight = read_weights(weight_name, sample_weight, len(target))
+        return Labelled(sequences, target, self._weigh_classes(target, weight)).used()
+
+    def _read_validation(self, X, y, sample_weight):
+        if X is None and y is None and sample_weight is None:
+            return None
+        if X is None or y is None:
+            raise ValueError(f"{'X_val' if X is None else 'y_val'} is None, expected X_val and y_val together")
+        try:
+            return self._read(X, y, sample_weight, "sample_weight_val", False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"X_val, y_val: {error}") from error
+
+    def _make_network(self, sizes, rng):
         return many_to_one(
             self._input_size,
-            n_outputs,
+            self.n_outputs_,
             cell=self.cell,
             hidden_layer_sizes=sizes,
             activation=self.activation,
@@ -175,63 +161,36 @@ arrays of shape (n_timesteps_i, n_features)
             random_state=rng,
         )
 
-    def _keep(self, history):
-        """Publish what the training left behind."""
-        self.loss_curve_ = history.loss_curve
-        self.grad_norm_curve_ = history.grad_norm_curve
-        self.loss_ = history.loss_curve[-1] if history.loss_curve else float("nan")
-        self.best_loss_ = min(history.loss_curve, default=float("nan"))
-        self.n_iter_ = history.n_epochs
+    def _check_architecture(self, sizes):
+        """Training goes on with a network only while the parameters describe it."""
+        described, present = repr(self._make_network(sizes, np.random.default_rng(0))), repr(self.network_)
+        if described != present:
+            raise ValueError(
+                f"the parameters describe {described}, but training goes on with {present}: "
+                "expected fit with warm_start=False, which starts anew"
+            )
 
-    def _settle_batch_size(self, n_samples):
-        if self.batch_size == "auto":  # sixteen updates an epoch where batches of 16 to 200 allow it
-            return min(n_samples, 200, max(16, n_samples // 16))
-        return min(n_samples, self.batch_size)
+    def _train(self, data, validation, rng, goes_on, continuation=None):
+        """Train and publish what that leaves behind."""
+        try:
+            history = run_training(self, data, validation, rng=rng, continuation=continuation)
+        except NonFiniteLossError as error:
+            self._keep(error.history, validation, goes_on)
+            raise
+        self._keep(history, validation, goes_on)
+        return history
 
-    def _make_optimizer(self):
-        rate = self.learning_rate_init
-        if self.solver == "sgd":
-            return SGD(rate, self.momentum, bool(self.nesterovs_momentum and self.momentum))
-        if self.solver == "rmsprop":
-            return RMSprop(rate, epsilon=self.epsilon)
-        if self.solver == "adam":
-            return Adam(rate, self.beta_1, self.beta_2, self.epsilon)
-        return AdamW(rate, self.beta_1, self.beta_2, self.epsilon, weight_decay=self.alpha, decay_vectors=False)
-
-    def _check_parameters(self):
-        """Check all parameters; return the hidden sizes as a tuple."""
-        sizes = self.hidden_layer_sizes
-        sizes = tuple(sizes) if isinstance(sizes, (tuple, list, np.ndarray)) else (sizes,)
-        if not sizes:
-            raise ValueError("hidden_layer_sizes is empty, expected at least one size")
-        sizes = tuple(check_size(f"hidden_layer_sizes[{k}]", size) for k, size in enumerate(sizes))
-        check_choice("cell", self.cell, tuple(CELLS))
-        check_choice("activation", self.activation, ("tanh", "relu"))
-        if self.activation != "tanh" and self.cell != "rnn":
-            raise ValueError(f"activation is {self.activation!r}, which cell 'rnn' has and {self.cell!r} has not")
-        check_choice("init", self.init, ("default", "glorot", "orthogonal", "identity"))
-        check_choice("pooling", self.pooling, ("last", "mean", "max"))
-        if self.solver == "lbfgs":
-            raise ValueError("solver is 'lbfgs', which needs the whole data in one batch and is not offered")
-        check_choice("solver", self.solver, SOLVERS)
-        check_fraction("dropout", self.dropout)
-        if not (isinstance(self.batch_size, str) and self.batch_size == "auto"):
-            check_size("batch_size", self.batch_size)
-        check_size("max_iter", self.max_iter)
-        check_size("n_iter_no_change", self.n_iter_no_change)
-        if self.n_threads is not None:
-            check_size("n_threads", self.n_threads)
-        _check_number("learning_rate_init", self.learning_rate_init, above=0.0)
-        _check_number("epsilon", self.epsilon, above=0.0)
-        _check_number("alpha", self.alpha, least=0.0)
-        _check_number("tol", self.tol)
-        _check_number("momentum", self.momentum, least=0.0, most=1.0)
-        _check_number("beta_1", self.beta_1, least=0.0, below=1.0)
-        _check_number("beta_2", self.beta_2, least=0.0, below=1.0)
-        for name in ("max_grad_norm", "max_grad_value"):
-            if getattr(self, name) is not None:
-                _check_number(name, getattr(self, name), above=0.0)
-        return sizes
+    def _keep(self, history, validation, goes_on):
+        self.loss_curve_ = (self.loss_curve_ if goes_on else []) + history.loss_curve
+        self.grad_norm_curve_ = (self.grad_norm_curve_ if goes_on else []) + history.grad_norm_curve
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
+        self.best_loss_ = min(self.loss_curve_, default=float("nan"))
+        self.n_iter_ = len(self.loss_curve_)
+        self.validation_scores_ = self.validation_loss_curve_ = self.best_validation_score_ = None
+        if validation is not None:
+            self.validation_scores_ = history.validation_curve
+            self.validation_loss_curve_ = history.validation_loss_curve
+            self.best_validation_score_ = max(history.validation_curve, default=float("nan"))
 
     # predicting
 
@@ -239,18 +198,7 @@ arrays of shape (n_timesteps_i, n_features)
         """The network's raw outputs for X: ndarray of shape (n_samples, n_outputs)."""
         check_is_fitted(self)
         sequences = read_sequences(self, X, reset=False)
-        lengths = sequence_lengths(sequences)
-        order = np.argsort(lengths, kind="stable")
-        output = np.empty((len(lengths), self.n_outputs_), dtype=self._dtype)
-        for indices in _bounded_batches(order, lengths, self._bytes_per_step()):
-            x, batch_lengths = pad_batch(sequences, indices, self._dtype)
-            output[indices] = self.network_(x, lengths=batch_lengths, n_threads=self.n_threads)[0]
-        return output
-
-    def _bytes_per_step(self):
-        """Memory that one step of one sequence takes: its input and the widest pair of recurrent outputs."""
-        sizes = [layer.output_size for layer in self.network_.layers if layer.is_recurrent]
-        return self._dtype.itemsize * (self._input_size + 2 * max(sizes))
+        return outputs(self.network_, sequences, self.n_outputs_, self.n_threads)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -258,46 +206,6 @@ arrays of shape (n_timesteps_i, n_features)
         return tags
 
 
-def _bounded_batches(order, lengths, bytes_per_step):
-    """Cut samples, sorted by length, into batches whose padded size stays within PREDICT_BYTES."""
-    start = 0
-    while start < len(order):
-        # the longest comes last: a size that fits for the longest sequence of all fits everywhere,
-        # and short batches grow by asking for their own longest
-        stop = start + 1
-        while stop < len(order):
-            larger = min(2 * stop - start, len(order))
-            if (larger - start) * int(lengths[order[larger - 1]]) * bytes_per_step > PREDICT_BYTES:
-                break
-            stop = larger
-        yield order[start:stop]
-        start = stop
-
-
-def _check_number(name, value, *, above=None, least=None, below=None, most=None):
-    """Check that a parameter is a finite real number within its bounds."""
-    if isinstance(value, bool) or not isinstance(value, (Real, np.floating, np.integer)):
-        raise TypeError(f"{name} is {value!r} ({type(value).__name__}), expected a number")
-    bounds = [
-        (above, ">", lambda bound: value > bound),
-        (least, ">=", lambda bound: value >= bound),
-        (below, "<", lambda bound: value < bound),
-        (most, "<=", lambda bound: value <= bound),
-    ]
-    for bound, symbol, holds in bounds:
-        if bound is not None and not holds(bound):
-            raise ValueError(f"{name} is {value}, expected {name} {symbol} {bound}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {value}, expected a finite number")
-
-
 def with_default_cell(base, cell):
     """The ``__init__`` of a subclass of ``base`` that differs in the default of ``cell`` alone."""
-    signature = inspect.signature(base.__init__)
-
-    def __init__(self, *args, **kwargs):
-        base.__init__(self, *args, **{"cell": cell, **kwargs})
-
-    parameters = [p.replace(default=cell) if p.name == "cell" else p for p in signature.parameters.values()]
-    __init__.__signature__ = signature.replace(parameters=parameters)
-    return __init__
+    return derived_init(base, defaults={"cell": cell})

@@ -22,8 +22,16 @@ alpha : float, default=0.0001
     L2 penalty on weight matrices, divided by the batch size as in MLPClassifier; decoupled decay a step
     for "adamw".
 batch_size : int or "auto", default="auto"
-    "auto" gives about sixteen batches an epoch, of 16 to 200 sequences.
+    "auto" gives about sixteen batches an epoch, of 16 to 200 sequences; fewer than 32 are one batch.
+learning_rate : str or schedule, default="constant"
+    By what factor of ``learning_rate_init`` a step is made: "constant"; "invscaling", 1 / t ** power_t
+    with t counting updates from 1; "adaptive", divided by 5 whenever two epochs in a row bring no gain of
+    ``tol``; "step", "exponential", "cosine", "onecycle" and "plateau", the schedules of those names with
+    their defaults; or an object of :mod:`fastrnn.schedules`. All solvers follow it.
 learning_rate_init : float, default=0.003
+    The largest rate.
+power_t : float, default=0.5
+    Of "invscaling".
 max_iter : int, default=100
     Largest number of epochs.
 shuffle : bool, default=True
@@ -32,13 +40,22 @@ random_state : None, int, Generator or RandomState, default=None
     Of initial weights, batches and dropout. The same value gives the same weights bit for bit, on any
     number of threads.
 tol : float, default=1e-4
-    Training stops when the loss has not fallen by more than this for ``n_iter_no_change`` epochs.
+    Training stops when the loss has not fallen (with ``early_stopping``, the validation score has not
+    risen) by more than this for ``n_iter_no_change`` epochs.
 verbose : bool, default=False
     Show a progress bar.
+warm_start : bool, default=False
+    ``fit`` goes on with the weights of the last call, for the same labels, features and architecture; the
+    optimiser starts anew.
 momentum : float, default=0.9
     Of solver "sgd".
 nesterovs_momentum : bool, default=True
     Of solver "sgd".
+early_stopping : bool, default=False
+    Stop by the score on validation data, accuracy or R^2, and keep the weights of the best score. The
+    data are ``X_val, y_val`` of ``fit``, else a part of X that is not trained on.
+validation_fraction : float, default=0.1
+    Size of that part, in (0, 1); classes in proportion where there is room for all in both parts.
 beta_1, beta_2 : float, default=0.9, 0.999
     Decay rates of solvers "adam" and "adamw".
 epsilon : float, default=1e-8
@@ -48,6 +65,8 @@ max_grad_norm : float or None, default=1.0
     The gradient of all parameters together is scaled down to this norm.
 max_grad_value : float or None, default=None
     Each element of the gradient is limited to this, before the norm is.
+accumulate_steps : int, default=1
+    Batches whose gradients are joined for one update.
 dtype : {"auto", "float32", "float64"}, default="auto"
     Type of computation and results; "auto" is float32 where X of ``fit`` is, else float64.
 n_threads : int or None, default=None
@@ -57,15 +76,21 @@ ATTRIBUTES = """\
 n_features_in_ : int
     n_features; for 2-D X its number of columns, n_timesteps.
 network_ : Sequential
-    The trained network (time-major), with the weights of the epoch of smallest training loss.
+    The trained network (time-major), with the weights of the epoch of smallest training loss, or of the
+    best validation score with ``early_stopping``.
 loss_curve_ : list of float
-    Mean training loss of each epoch, penalty included.
+    Mean training loss of each epoch, penalty included. Goes on through ``warm_start`` and ``partial_fit``.
 grad_norm_curve_ : list of float
     Largest norm of the gradient in each epoch, before clipping by norm.
 loss_, best_loss_ : float
     Last and smallest of ``loss_curve_``.
+validation_loss_curve_ : list of float or None
+    Loss on validation data at the end of each epoch of the last ``fit``; None where there were none.
+validation_scores_ : list of float or None
+    The same of the score.
+best_validation_score_ : float or None
 n_iter_ : int
-    Complete epochs.
+    Complete epochs, as many as ``loss_curve_`` has.
 n_outputs_ : int
     Outputs of the network."""
 

@@ -20,7 +20,7 @@ def read_sequences(estimator, X, *, reset):
 
     Parameters
     ----------
-    estimator : RNNClassifier or RNNRegressor
+    estimator : RNNClassifier, RNNRegressor or SequenceScaler
         In ``fit`` gets ``n_features_in_`` (n_timesteps for 2-D X, as scikit-learn counts, else
         n_features), ``_input_size``, ``_fitted_on_2d`` and ``_dtype``.
     X : array_like of shape (n_samples, n_timesteps) or (n_samples, n_timesteps, n_features), or list of
@@ -33,9 +33,10 @@ def read_sequences(estimator, X, *, reset):
         In the compute type.
     """
     if _is_list_of_sequences(X):
+        names = _feature_names(X)
         sequences = [_one_sequence(i, x) for i, x in enumerate(X)]
         _check_equal_features(sequences)
-        return _settle(estimator, sequences, reset)
+        return _settle(estimator, sequences, reset, names)
     n_dim = getattr(X, "ndim", None)
     if n_dim == 3:
         return _settle(estimator, _array_3d(X), reset)
@@ -45,6 +46,46 @@ def read_sequences(estimator, X, *, reset):
             "(n_samples, n_timesteps, n_features) or a list of (n_timesteps_i, n_features)"
         )
     return _read_2d(estimator, X, reset)
+
+
+def is_table(X):
+    """Whether X is read as (n_samples, n_timesteps), one feature a step."""
+    return getattr(X, "ndim", None) != 3 and not _is_list_of_sequences(X)
+
+
+def read_weights(name, weights, n_samples):
+    """Check the weights of samples.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    weights : array_like of shape (n_samples,), float (one weight for all) or None
+    n_samples : int
+
+    Returns
+    -------
+    weights : ndarray of shape (n_samples,), float64, or None where all samples count alike
+    """
+    if weights is None:
+        return None
+    weights = check_array(weights, dtype=np.float64, ensure_2d=False, ensure_min_samples=0, input_name=name)
+    if weights.ndim == 0:
+        weights = np.full(n_samples, float(weights))
+    if weights.shape != (n_samples,):
+        raise ValueError(f"{name} has shape {weights.shape}, expected (n_samples,) = ({n_samples},)")
+    if (weights < 0.0).any():
+        raise ValueError(f"{name}[{int(np.argmax(weights < 0.0))}] is negative, expected weights >= 0")
+    if not weights.any():
+        raise ValueError(f"{name}: all weights are zero, expected at least one sample of non-zero weight")
+    return weights
+
+
+def take(sequences, indices):
+    """The sequences of these numbers, in the form in which ``read_sequences`` gave all."""
+    if isinstance(sequences, list):
+        return [sequences[i] for i in indices]
+    return sequences[indices]
 
 
 def _read_2d(estimator, X, reset):
@@ -70,7 +111,39 @@ def _read_2d(estimator, X, reset):
     return _finite(sequences, estimator._dtype)
 
 
-def _settle(estimator, sequences, reset):
+def _feature_names(X):
+    """The column names of a list of data frames, or None; they must be the same in all."""
+    names = [_column_names(x) for x in X]
+    if names[0] is None:
+        return None
+    for i, other in enumerate(names):
+        if other != names[0]:
+            raise ValueError(f"X[{i}] has the columns {other}, expected those of X[0], {names[0]}")
+    return np.array(names[0], dtype=object)
+
+
+def _column_names(x):
+    columns = getattr(x, "columns", None)
+    names = None if columns is None else list(columns)
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def _note_or_compare_names(estimator, names, reset):
+    """Of data frames: keep their columns' names in ``fit``, later refuse others."""
+    known = getattr(estimator, "feature_names_in_", None)
+    if reset:
+        if names is not None:
+            estimator.feature_names_in_ = names
+        elif known is not None:
+            del estimator.feature_names_in_
+    elif names is not None and known is not None and list(names) != list(known):
+        raise ValueError(
+            f"The feature names should match those that were passed during fit: X has {list(names)}, "
+            f"expected {list(known)}"
+        )
+
+
+def _settle(estimator, sequences, reset, names=None):
     """3-D and list input: note or compare the number of features, then convert."""
     is_list = isinstance(sequences, list)
     first = sequences[0]
@@ -80,10 +153,10 @@ def _settle(estimator, sequences, reset):
         estimator._dtype = compute_dtype(estimator.dtype, dtypes)
         estimator._fitted_on_2d = False
         estimator._input_size = estimator.n_features_in_ = n_features
-        if hasattr(estimator, "feature_names_in_"):
-            del estimator.feature_names_in_
     elif n_features != estimator._input_size:
         raise ValueError(_wrong_features(estimator, sequences, n_features))
+    if reset or not estimator._fitted_on_2d:
+        _note_or_compare_names(estimator, names, reset)
     return _finite(sequences, estimator._dtype)
 
 
@@ -112,7 +185,7 @@ def _is_list_of_sequences(X):
         # rows of numbers of one length are a 2-D array, as everywhere in scikit-learn
         nested = any(isinstance(value, (list, tuple, np.ndarray)) for x in X for value in x)
         return nested or len({len(x) for x in X}) > 1
-    return any(getattr(x, "ndim", 0) > 0 for x in X)
+    return any(len(getattr(x, "shape", ())) > 0 for x in X)
 
 
 def _one_sequence(i, x):

@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import validate_data
 
 from ..losses import squared_error
@@ -43,15 +44,41 @@ class RNNRegressor(RegressorMixin, BaseRNN):
     True
     """
 
-    def _read_target(self, y):
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on some sequences, going on from the call before.
+
+        The optimiser's moments go on too, from the first ``partial_fit`` on; ``fit`` starts anew.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array_like
+            As in ``fit``.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit_part(X, y, sample_weight)
+
+    def _read_target(self, y, reset, classes=None):
         y = validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
         if y.dtype.kind == "c":
             raise ValueError(f"Complex data not supported: y has dtype {y.dtype}")
         if y.ndim > 2:
             raise ValueError(f"y has shape {y.shape}, expected (n_samples,) or (n_samples, n_outputs)")
-        self._flat_target = y.ndim == 1
         target = np.ascontiguousarray(y.reshape(len(y), -1), dtype=self._dtype)
-        return target, target.shape[1], squared_error
+        if reset:
+            self._flat_target, self.n_outputs_ = y.ndim == 1, target.shape[1]
+        elif target.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has shape {y.shape}, expected n_outputs = {self.n_outputs_}, as in the first fit")
+        return target
+
+    @property
+    def _loss(self):
+        return squared_error
+
+    def _score_outputs(self, output, target, sample_weight):
+        return r2_score(target, output, sample_weight=sample_weight)
 
     def predict(self, X):
         """Numbers for every sequence.

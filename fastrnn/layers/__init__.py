@@ -1,10 +1,25 @@
 """Layers: parameters and gradients as NumPy arrays, time-major sequences of any lengths."""
 
+from .attention import AttentionPool
+from .conv1d import Conv1d
 from .dense import Dense
 from .dropout import Dropout
 from .embedding import Embedding
+from .layer_norm import LayerNorm
 from .pool import Pool
 from .recurrent import GRU, LSTM, RNN
 from .sequential import Sequential
 
-__all__ = ["GRU", "LSTM", "RNN", "Dense", "Dropout", "Embedding", "Pool", "Sequential"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AttentionPool",
+    "Conv1d",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "LayerNorm",
+    "Pool",
+    "Sequential",
+]

@@ -9,16 +9,19 @@ import numpy as np
 
 from .._validation import check_out, check_parameters, check_size, check_states
 from ._base import Layer, settle
+from .conv1d import Conv1d
 from .dropout import Dropout
 from .embedding import Embedding
+from .layer_norm import LayerNorm
 from .pool import Pool
 
 
 class Sequential(Layer):
     """A network in which each layer takes what the one before it gives.
 
-    `lengths` and `rng` go to every layer; behind a `Pool` there is no time axis and so no `lengths`. The layers own
-    their parameters, which appear here with the layer's place before their name: ``0.weight_ih_l0``.
+    `lengths` and `rng` go to every layer; behind a `Conv1d` they are its `output_lengths`, and behind a `Pool` or an
+    `AttentionPool` there is no time axis and so no `lengths`. The layers own their parameters, which appear here with
+    the layer's place before their name: ``0.weight_ih_l0``.
 
     Parameters
     ----------
@@ -144,8 +147,7 @@ class Sequential(Layer):
                 states_n.append(state_n)
             else:
                 x = layer(x, lengths, n_threads=n_threads)
-            if layer.consumes_time:
-                lengths = None
+            lengths = _lengths_behind(layer, lengths)
         return x, states_n
 
     def forward(self, x, states_0=None, lengths=None, *, training=True, rng=None, n_threads=None):
@@ -178,8 +180,7 @@ class Sequential(Layer):
             else:
                 x, backward = layer.forward(x, lengths, **keywords)
             chain.append(backward)
-            if layer.consumes_time:
-                lengths = None
+            lengths = _lengths_behind(layer, lengths)
         return (x, states_n), self._chained(chain)
 
     def _chained(self, chain):
@@ -219,7 +220,7 @@ class Sequential(Layer):
         Raises
         ------
         ValueError
-            Where a layer needs the whole sequence: a bidirectional one, or a Pool.
+            Where a layer needs more than one step: a bidirectional one, a Pool, an AttentionPool or a Conv1d.
 
         Examples
         --------
@@ -287,6 +288,13 @@ class SequentialStepper:
             stepper.reset()
 
 
+def _lengths_behind(layer, lengths):
+    """Return the lengths of the rows of what `layer` gives; None where it has no time axis or lengths is None."""
+    if lengths is None or layer.consumes_time:
+        return None
+    return layer.output_lengths(lengths) if isinstance(layer, Conv1d) else lengths
+
+
 def _label(place, layer):
     return f"layer {place} ({type(layer).__name__})"
 
@@ -308,7 +316,7 @@ def _with_pools_told(leaves):
     for place, layer in leaves:
         if isinstance(layer, Pool) and layer.kind == "last" and bidirectional and not layer.bidirectional:
             layer = Pool("last", bidirectional=True, dtype=layer.dtype)
-        if not isinstance(layer, Dropout):
+        if not isinstance(layer, Dropout | LayerNorm):
             bidirectional = layer.is_recurrent and layer.bidirectional
         told.append((place, layer))
     return told

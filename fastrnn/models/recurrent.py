@@ -1,10 +1,13 @@
 """A stack of recurrent layers that reads a sequence and gives one output row."""
 
+from .._validation import check_choice, check_size
 from ..init import as_generator
-from ..layers import GRU, LSTM, RNN, Dense, Dropout, Pool, Sequential
+from ..layers import GRU, LSTM, RNN, AttentionPool, Conv1d, Dense, Dropout, Embedding, Pool, Sequential
 
 # A new cell is one line here.
 CELLS: dict[str, type] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+POOLINGS = ("last", "mean", "max", "attention")
+CONV_KERNEL_SIZE = 3
 
 
 def many_to_one(
@@ -18,6 +21,8 @@ def many_to_one(
     bidirectional=False,
     pooling="last",
     dropout=0.0,
+    embedding_dim=None,
+    conv_filters=None,
     dtype="float32",
     random_state=None,
 ):
@@ -25,7 +30,9 @@ def many_to_one(
 
     Parameters
     ----------
-    input_size, output_size : int
+    input_size : int
+        Features of a step; with `embedding_dim`, the number of tokens.
+    output_size : int
     cell : {"lstm", "gru", "rnn"}
     hidden_layer_sizes : sequence of int
         One recurrent layer each, the first reads the input.
@@ -34,16 +41,21 @@ def many_to_one(
     init : {"default", "glorot", "orthogonal", "identity"}
         Scheme of the recurrent layers, see :func:`fastrnn.init.initialise`.
     bidirectional : bool
-    pooling : {"last", "mean", "max"}
+    pooling : {"last", "mean", "max", "attention"}
     dropout : float
         Probability by which a feature is dropped between the layers, the output layer included.
+    embedding_dim : int, optional
+        The input is tokens, 0 <= token < input_size, each of which stands for a trainable vector of this size.
+    conv_filters : int or sequence of int, optional
+        Sizes of convolutions over time in front of the recurrent layers, each a ``Conv1d(..., kernel_size=3,
+        padding="same", activation="relu")``, so that no length changes.
     dtype : {"float32", "float64"}
     random_state : None, int, Generator or RandomState
 
     Returns
     -------
     network : Sequential
-        (seq_len, batch_size, input_size) -> (batch_size, output_size)
+        (seq_len, batch_size, input_size) -> (batch_size, output_size), from tokens (seq_len, batch_size)
 
     Examples
     --------
@@ -53,21 +65,39 @@ def many_to_one(
     >>> output, states = network(np.zeros((5, 2, 12), "float32"), lengths=[5, 3])
     >>> output.shape, len(states)
     ((2, 9), 2)
+    >>> many_to_one(100, 2, embedding_dim=8, conv_filters=16, cell="gru", hidden_layer_sizes=(4,), pooling="attention")
+    Sequential(Embedding(100, 8), Conv1d(8, 16, 3, activation='relu'), GRU(16, 4), AttentionPool(4, 4), Dense(4, 2))
     """
-    if cell not in CELLS:
-        raise ValueError(f"cell is {cell!r}, expected one of {', '.join(map(repr, CELLS))}")
-    rng = as_generator(random_state)
-    options = {"bidirectional": bidirectional, "dtype": dtype, "random_state": rng, "init": init}
+    check_choice("cell", cell, tuple(CELLS))
+    check_choice("pooling", pooling, POOLINGS)
+    common = {"dtype": dtype, "random_state": as_generator(random_state)}
+    options = {"bidirectional": bidirectional, "init": init, **common}
     if cell == "rnn":
         options["nonlinearity"] = activation
-    layers = []
+    layers = _front_end(check_size("input_size", input_size), embedding_dim, conv_filters, common)
+    width = layers[-1].output_size if layers else input_size
     for hidden_size in hidden_layer_sizes:
-        if layers and dropout:
-            layers.append(Dropout(dropout, dtype=dtype))
-        layers.append(CELLS[cell](input_size, hidden_size, **options))
-        input_size = layers[-1].output_size
-    layers.append(Pool(pooling, dtype=dtype))
+        layers.append(CELLS[cell](width, hidden_size, **options))
+        width = layers[-1].output_size
+    if dropout:
+        layers = [piece for layer in layers for piece in (layer, Dropout(dropout, dtype=dtype))][:-1]
+    layers.append(AttentionPool(width, **common) if pooling == "attention" else Pool(pooling, dtype=dtype))
     if dropout:
         layers.append(Dropout(dropout, dtype=dtype))
-    layers.append(Dense(input_size, output_size, dtype=dtype, random_state=rng))
-    return Sequential(*layers)
+    return Sequential(*layers, Dense(width, output_size, **common))
+
+
+def _front_end(input_size, embedding_dim, conv_filters, common):
+    """Return the layers in front of the recurrent ones: an Embedding, convolutions, either or none."""
+    layers = []
+    if embedding_dim is not None:
+        layers.append(Embedding(input_size, check_size("embedding_dim", embedding_dim), **common))
+    if conv_filters is None:
+        conv_filters = ()
+    elif not isinstance(conv_filters, tuple | list):
+        conv_filters = (check_size("conv_filters", conv_filters),)
+    for k, filters in enumerate(conv_filters):
+        check_size(f"conv_filters[{k}]", filters)
+        width = layers[-1].output_size if layers else input_size
+        layers.append(Conv1d(width, filters, CONV_KERNEL_SIZE, activation="relu", **common))
+    return layers

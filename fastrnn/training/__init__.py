@@ -1,6 +1,20 @@
-"""Training of networks on ragged sequences: batches and the loop."""
+"""Training of networks on ragged sequences: batches, the loop, hooks and checkpoints."""
 
 from .batches import batch_indices, pad_batch, sequence_lengths
-from .loop import History, NonFiniteLossError, train
+from .callbacks import Checkpoint, CSVLog, EpochEnd, LearningRateSchedule, ReduceOnPlateau
+from .history import History, NonFiniteLossError
+from .loop import train
 
-__all__ = ["History", "NonFiniteLossError", "batch_indices", "pad_batch", "sequence_lengths", "train"]
+__all__ = [
+    "CSVLog",
+    "Checkpoint",
+    "EpochEnd",
+    "History",
+    "LearningRateSchedule",
+    "NonFiniteLossError",
+    "ReduceOnPlateau",
+    "batch_indices",
+    "pad_batch",
+    "sequence_lengths",
+    "train",
+]

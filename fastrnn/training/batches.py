@@ -36,6 +36,7 @@ def pad_batch(sequences, indices, dtype):
     Parameters
     ----------
     sequences : ndarray of shape (n_samples, seq_len, input_size) or list of (seq_len_i, input_size)
+        Tokens, or anything else, come with other axes than the last or without it.
     indices : ndarray of int of shape (batch_size,)
     dtype : numpy dtype
 
@@ -54,11 +55,11 @@ def pad_batch(sequences, indices, dtype):
     ([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0]], [1, 3])
     """
     if isinstance(sequences, np.ndarray):
-        return np.ascontiguousarray(sequences[indices].transpose(1, 0, 2), dtype=dtype), None
+        return np.ascontiguousarray(sequences[indices].swapaxes(0, 1), dtype=dtype), None
     chosen = [sequences[i] for i in indices]
     lengths = np.array([len(s) for s in chosen], dtype=np.int64)
     seq_len = int(lengths.max(initial=0))
-    x = np.zeros((seq_len, len(chosen), sequences[0].shape[1]), dtype=dtype)
+    x = np.zeros((seq_len, len(chosen), *sequences[0].shape[1:]), dtype=dtype)
     for column, sequence in enumerate(chosen):
         x[: len(sequence), column] = sequence
     return x, (None if lengths.min(initial=seq_len) == seq_len else lengths)

@@ -1,0 +1,137 @@
+"""What ``fit`` and ``partial_fit`` do between reading the data and publishing the result."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..training import train
+from ._input import take
+from ._predicting import outputs
+from ._solver import ContinuedOptimizer, continued_schedule, make_optimizer, make_schedule, settle_batch_size
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Sequences, targets and weights of one role.
+
+    Attributes
+    ----------
+    sequences : ndarray of shape (n_samples, seq_len, input_size) or list of (seq_len_i, input_size)
+    target : ndarray of shape (n_samples, ...)
+    weight : ndarray of shape (n_samples,) or None
+    """
+
+    sequences: object
+    target: np.ndarray
+    weight: np.ndarray | None
+
+    def __len__(self):
+        return len(self.target)
+
+    def select(self, indices):
+        """These samples alone."""
+        weight = None if self.weight is None else self.weight[indices]
+        return Labelled(take(self.sequences, indices), self.target[indices], weight)
+
+    def used(self):
+        """The samples of non-zero weight: the others are as if they had not been given."""
+        if self.weight is None or self.weight.all():
+            return self
+        return self.select(np.flatnonzero(self.weight))
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """An estimator whose new data are refused goes on as it was."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except Exception:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def split_off_validation(samples, fraction, labels, rng):
+    """Split samples in two: (for training, for validation).
+
+    Parameters
+    ----------
+    samples : Labelled
+    fraction : float
+        For validation, in (0, 1).
+    labels : ndarray of shape (n_samples,) or None
+        Classes in whose proportions to split, where each part has room for one of each.
+    rng : numpy.random.Generator
+    """
+    from sklearn.model_selection import train_test_split
+
+    n_samples = len(samples)
+    n_held = int(np.ceil(fraction * n_samples))
+    if n_held >= n_samples:
+        raise ValueError(
+            f"validation_fraction = {fraction} of n_samples = {n_samples} leaves no sequence to train on, "
+            "expected early_stopping=False, a smaller fraction, or X_val and y_val"
+        )
+    if labels is not None:
+        counts = np.unique(labels, return_counts=True)[1]
+        if counts.min() < 2 or len(counts) > min(n_held, n_samples - n_held):
+            labels = None
+    seed = int(rng.integers(2**31))
+    kept, held = train_test_split(np.arange(n_samples), test_size=n_held, random_state=seed, stratify=labels)
+    return samples.select(np.sort(kept)), samples.select(np.sort(held))
+
+
+def run_training(estimator, samples, validation, *, rng, continuation=None):
+    """Call ``train`` as the parameters say; with a continuation, for one epoch that goes on from it.
+
+    Returns
+    -------
+    history : History
+    """
+    optimizer, schedule = make_optimizer(estimator), make_schedule(estimator)
+    if continuation is not None:
+        optimizer = ContinuedOptimizer(optimizer, continuation)
+        schedule = continued_schedule(schedule, continuation)
+    validation_options = {}
+    if validation is not None:
+        validation_options = {
+            "validation": (validation.sequences, validation.target, validation.weight),
+            "early_stopping": bool(estimator.early_stopping),
+            "score": _scorer(estimator),
+        }
+    history = train(
+        estimator.network_,
+        samples.sequences,
+        samples.target,
+        loss=estimator._loss,
+        optimizer=optimizer,
+        batch_size=settle_batch_size(estimator.batch_size, len(samples)),
+        max_iter=estimator.max_iter if continuation is None else 1,
+        shuffle=estimator.shuffle,
+        rng=rng,
+        alpha=0.0 if estimator.solver == "adamw" else estimator.alpha,
+        max_grad_norm=estimator.max_grad_norm,
+        max_grad_value=estimator.max_grad_value,
+        tol=estimator.tol,
+        n_iter_no_change=estimator.n_iter_no_change,
+        n_threads=estimator.n_threads,
+        verbose=bool(estimator.verbose),
+        sample_weight=samples.weight,
+        schedule=schedule,
+        accumulate_steps=estimator.accumulate_steps,
+        **validation_options,
+    )
+    if continuation is not None:
+        continuation["epochs"] += history.n_epochs
+        continuation["updates"] += history.n_updates
+    return history
+
+
+def _scorer(estimator):
+    def score(network, sequences, target, sample_weight):
+        output = outputs(network, sequences, estimator.n_outputs_, estimator.n_threads)
+        return estimator._score_outputs(output, target, sample_weight)
+
+    return score

@@ -1,0 +1,53 @@
+"""Running a network over many sequences within a bound of memory."""
+
+import numpy as np
+
+from ..training import pad_batch, sequence_lengths
+
+PREDICT_BYTES = 32 * 2**20  # of the padded input and the recurrent outputs of one batch
+
+
+def outputs(network, sequences, n_outputs, n_threads=None):
+    """The network's raw outputs for all sequences.
+
+    Parameters
+    ----------
+    network : Sequential
+    sequences : ndarray of shape (n_samples, seq_len, input_size) or list of (seq_len_i, input_size)
+    n_outputs : int
+    n_threads : int or None
+
+    Returns
+    -------
+    output : ndarray of shape (n_samples, n_outputs), in the network's dtype
+        A row does not depend on the other sequences.
+    """
+    lengths = sequence_lengths(sequences)
+    order = np.argsort(lengths, kind="stable")
+    output = np.empty((len(lengths), n_outputs), dtype=network.dtype)
+    for indices in _bounded_batches(order, lengths, _bytes_per_step(network, sequences)):
+        x, batch_lengths = pad_batch(sequences, indices, network.dtype)
+        output[indices] = network(x, lengths=batch_lengths, n_threads=n_threads)[0]
+    return output
+
+
+def _bytes_per_step(network, sequences):
+    """Memory that one step of one sequence takes: its input and the widest pair of recurrent outputs."""
+    sizes = [layer.output_size for layer in network.layers if layer.is_recurrent]
+    return network.dtype.itemsize * (sequences[0].shape[-1] + 2 * max(sizes))
+
+
+def _bounded_batches(order, lengths, bytes_per_step):
+    """Cut samples, sorted by length, into batches whose padded size stays within PREDICT_BYTES."""
+    start = 0
+    while start < len(order):
+        # the longest comes last: a size that fits for the longest sequence of all fits everywhere,
+        # and short batches grow by asking for their own longest
+        stop = start + 1
+        while stop < len(order):
+            larger = min(2 * stop - start, len(order))
+            if (larger - start) * int(lengths[order[larger - 1]]) * bytes_per_step > PREDICT_BYTES:
+                break
+            stop = larger
+        yield order[start:stop]
+        start = stop

@@ -1,0 +1,145 @@
+"""A data set as a network reads it: batches with their targets and weights."""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..layers import Embedding
+from .batches import batch_indices, pad_batch, sequence_lengths
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some sequences, padded and time-major, and what the loss compares the network's output with.
+
+    Attributes
+    ----------
+    x : ndarray of shape (seq_len, batch_size, ...)
+    lengths : ndarray of int64 of shape (batch_size,), or None where all are seq_len
+    target : ndarray of shape (batch_size, ...), or (seq_len, batch_size, ...) of a network with an output a step
+    weight : ndarray of shape (batch_size,) or (seq_len, batch_size), or None where all are 1
+    """
+
+    x: np.ndarray
+    lengths: np.ndarray | None
+    target: np.ndarray
+    weight: np.ndarray | None
+
+    def steps(self, start, stop):
+        """Return the steps start to stop of a batch of a network with an output a step."""
+        part = slice(start, stop)
+        x = self.x[part]
+        lengths = None if self.lengths is None else np.clip(self.lengths - start, 0, len(x))
+        return Batch(x, lengths, self.target[part], None if self.weight is None else self.weight[part])
+
+
+class Samples:
+    """Sequences, targets and weights of one data set.
+
+    A network without pooling has an output a step and so a target a step; each step then counts as a sample does
+    elsewhere, with the weight of its sequence. Samples of weight 0 are in no batch.
+
+    Parameters
+    ----------
+    network : Sequential
+    sequences : ndarray of shape (n_samples, seq_len, ...) or list of (seq_len_i, ...)
+    target : ndarray of shape (n_samples, ...); of a network with an output a step also a list of (seq_len_i, ...)
+    sample_weight : ndarray of shape (n_samples,) or None
+    name : str
+        Put before the names of arguments in errors.
+
+    Attributes
+    ----------
+    lengths : ndarray of int64 of shape (n_samples,)
+        Of the sequences.
+    steps : ndarray of int64 of shape (n_samples,)
+        Of the network's outputs; other than `lengths` behind a Conv1d that shortens sequences.
+    per_step : bool
+        Whether the network has an output a step.
+    """
+
+    def __init__(self, network, sequences, target, sample_weight=None, name=""):
+        self._sequences, self._target = sequences, target
+        self._dtype = np.dtype(np.int64) if _reads_tokens(network) else network.dtype
+        self.lengths = sequence_lengths(sequences)
+        self.per_step = not network.consumes_time
+        if len(target) != len(self.lengths):
+            raise ValueError(f"{name}target has {len(target)} rows, expected n_samples = {len(self.lengths)}")
+        self.steps = _output_lengths(network, self.lengths)
+        if self.per_step:
+            _check_steps(f"{name}target", target, self.steps)
+        self._weight = _check_weight(f"{name}sample_weight", sample_weight, len(self.lengths))
+        self._kept = None
+        if self._weight is not None and not self._weight.all():
+            self._kept = np.flatnonzero(self._weight)
+
+    def fingerprint(self):
+        """Return [number of samples, checksum of their lengths and of which have weight 0]."""
+        kept = np.arange(0) if self._kept is None else self._kept
+        return [len(self.lengths), zlib.crc32(kept.tobytes(), zlib.crc32(self.lengths.tobytes()))]
+
+    def batches(self, batch_size, rng=None):
+        """As `batch_indices`, of the samples whose weight is not 0."""
+        if self._kept is None:
+            return batch_indices(self.lengths, batch_size, rng)
+        return [self._kept[b] for b in batch_indices(self.lengths[self._kept], batch_size, rng)]
+
+    def total_weight(self, indices, start=0, stop=None):
+        """Sum of the weights of samples, or of their steps from start to stop where there is an output a step."""
+        weight = None if self._weight is None else self._weight[indices]
+        if not self.per_step:
+            return len(indices) if weight is None else float(weight.sum())
+        steps = np.clip(self.steps[indices] - start, 0, None if stop is None else stop - start)
+        return int(steps.sum()) if weight is None else float(weight @ steps)
+
+    def batch(self, indices):
+        """Return the `Batch` of some samples."""
+        x, lengths = pad_batch(self._sequences, indices, self._dtype)
+        weight = None if self._weight is None else self._weight[indices]
+        if not self.per_step:
+            return Batch(x, lengths, self._target[indices], weight)
+        target, steps = pad_batch(self._target, indices, np.asarray(self._target[indices[0]]).dtype)
+        if steps is not None or weight is not None:
+            valid = np.arange(len(target))[:, None] < (len(target) if steps is None else steps)
+            weight = np.broadcast_to(valid * (1.0 if weight is None else weight), target.shape[:2])
+        return Batch(x, lengths, target, weight)
+
+
+def _reads_tokens(network):
+    first = network
+    while hasattr(first, "layers"):
+        first = first.layers[0]
+    return isinstance(first, Embedding)
+
+
+def _output_lengths(network, lengths):
+    for layer in network.layers:
+        if hasattr(layer, "layers"):
+            lengths = _output_lengths(layer, lengths)
+        elif hasattr(layer, "output_lengths"):
+            lengths = layer.output_lengths(lengths)
+    return lengths
+
+
+def _check_steps(name, target, lengths):
+    found = sequence_lengths(target)
+    wrong = np.flatnonzero(found != lengths)
+    if wrong.size:
+        k = int(wrong[0])
+        raise ValueError(
+            f"{name}[{k}] has {found[k]} steps, expected {lengths[k]}, those of the network's output for this sequence"
+        )
+
+
+def _check_weight(name, sample_weight, n_samples):
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n_samples,):
+        raise ValueError(f"{name} has shape {weight.shape}, expected (n_samples,) = ({n_samples},)")
+    if not (np.isfinite(weight) & (weight >= 0.0)).all():
+        raise ValueError(f"{name} holds a negative number, an infinite one or NaN, expected weights >= 0")
+    if n_samples and not weight.any():
+        raise ValueError(f"{name} is 0 everywhere, expected a sum > 0")
+    return weight
