@@ -60,6 +60,8 @@ def test_adding_problem_is_solved(cls):
         {"cell": "gru", "init": "orthogonal", "bidirectional": True, "learning_rate_init": 0.01},
         {"init": "glorot", "hidden_layer_sizes": (12, 8), "pooling": "mean", "learning_rate_init": 0.01},
         {"cell": "gru", "pooling": "max", "dropout": 0.2, "learning_rate_init": 0.01},
+        {"cell": "gru", "pooling": "attention", "conv_filters": 8, "learning_rate_init": 0.01},
+        {"cell": "gru", "bptt_window": 8, "learning_rate_init": 0.01},
     ],
 )
 def test_every_setting_learns_which_wave_is_slow(options):

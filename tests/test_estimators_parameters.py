@@ -66,6 +66,9 @@ def answer(model, X):
         ("max_grad_norm", "1", TypeError, "max_grad_norm is '1'"),
         ("max_grad_value", -1.0, ValueError, "max_grad_value is -1.0, expected max_grad_value > 0"),
         ("dtype", "float16", ValueError, "dtype is 'float16', expected 'auto', 'float32' or 'float64'"),
+        ("conv_filters", 0, ValueError, "conv_filters is 0"),
+        ("conv_filters", (4, 1.5), TypeError, r"conv_filters\[1\] is 1.5"),
+        ("bptt_window", 0, ValueError, "bptt_window is 0"),
         ("n_threads", 0, ValueError, "n_threads is 0"),
         ("n_threads", 1.5, TypeError, "n_threads is 1.5"),
     ],
@@ -121,3 +124,10 @@ def test_a_pickle_predicts_and_fits_to_the_same_bits(cls, rng):
 def test_an_unfitted_model_says_so_before_anything_else(cls, method):
     with pytest.raises(NotFittedError, match=f"This {cls.__name__} instance is not fitted yet"):
         getattr(cls(), method)("nonsense")
+
+
+@pytest.mark.parametrize(("name", "value"), [("pooling", "mean"), ("bidirectional", True), ("conv_filters", 4)])
+def test_windows_are_for_the_last_state_of_one_direction(name, value, rng):
+    X, y = data(rng)
+    with pytest.raises(ValueError, match=f"^{name} is .*, expected .* with bptt_window = 3"):
+        RNNClassifier(bptt_window=3, **{**SMALL, name: value}).fit(X, y)

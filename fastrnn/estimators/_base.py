@@ -156,6 +156,7 @@ arrays of shape (n_timesteps_i, n_features)
             init=self.init,
             bidirectional=self.bidirectional,
             pooling=self.pooling,
+            conv_filters=self.conv_filters,
             dropout=self.dropout,
             dtype=self._dtype,
             random_state=rng,

@@ -12,9 +12,11 @@ init : {"default", "glorot", "orthogonal", "identity"}, default="default"
     to 1.
 bidirectional : bool, default=False
     Read each sequence from both of its ends.
-pooling : {"last", "mean", "max"}, default="last"
+pooling : {"last", "mean", "max", "attention"}, default="last"
     What of the outputs over time goes to the dense layer; "last" is the output of each direction at the
-    end of its way through that sequence.
+    end of its way through that sequence, "attention" a mean whose weights are learnt (AttentionPool).
+conv_filters : int, sequence of int or None, default=None
+    Convolutions over time (three steps wide, relu) before the recurrent layers, so many filters each.
 dropout : float, default=0.0
     Share of features dropped between the layers while training.
 solver : {"adam", "adamw", "rmsprop", "sgd"}, default="adam"
@@ -67,6 +69,9 @@ max_grad_value : float or None, default=None
     Each element of the gradient is limited to this, before the norm is.
 accumulate_steps : int, default=1
     Batches whose gradients are joined for one update.
+bptt_window : int or None, default=None
+    Gradients reach back over so many last steps of a sequence only (truncated back-propagation); for
+    pooling "last" of one direction, without convolutions.
 dtype : {"auto", "float32", "float64"}, default="auto"
     Type of computation and results; "auto" is float32 where X of ``fit`` is, else float64.
 n_threads : int or None, default=None

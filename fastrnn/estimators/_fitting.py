@@ -121,6 +121,7 @@ def run_training(estimator, samples, validation, *, rng, continuation=None):
         sample_weight=samples.weight,
         schedule=schedule,
         accumulate_steps=estimator.accumulate_steps,
+        bptt_window=estimator.bptt_window,
         **validation_options,
     )
     if continuation is not None:

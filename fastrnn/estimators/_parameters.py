@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from .._validation import check_choice, check_fraction, check_size
 from ..models import CELLS
+from ..models.recurrent import POOLINGS
 
 SOLVERS = ("adam", "adamw", "rmsprop", "sgd")
 LEARNING_RATES = ("constant", "invscaling", "adaptive", "step", "exponential", "cosine", "onecycle", "plateau")
@@ -26,6 +27,7 @@ class Parameters(BaseEstimator):
         init="default",
         bidirectional=False,
         pooling="last",
+        conv_filters=None,
         dropout=0.0,
         solver="adam",
         alpha=0.0001,
@@ -50,6 +52,7 @@ class Parameters(BaseEstimator):
         max_grad_norm=1.0,
         max_grad_value=None,
         accumulate_steps=1,
+        bptt_window=None,
         dtype="auto",
         n_threads=None,
     ):
@@ -59,6 +62,7 @@ class Parameters(BaseEstimator):
         self.init = init
         self.bidirectional = bidirectional
         self.pooling = pooling
+        self.conv_filters = conv_filters
         self.dropout = dropout
         self.solver = solver
         self.alpha = alpha
@@ -83,6 +87,7 @@ class Parameters(BaseEstimator):
         self.max_grad_norm = max_grad_norm
         self.max_grad_value = max_grad_value
         self.accumulate_steps = accumulate_steps
+        self.bptt_window = bptt_window
         self.dtype = dtype
         self.n_threads = n_threads
 
@@ -100,10 +105,22 @@ def check_parameters(estimator):
         check_size("batch_size", estimator.batch_size)
     for name in ("max_iter", "n_iter_no_change", "accumulate_steps"):
         check_size(name, getattr(estimator, name))
-    if estimator.n_threads is not None:
-        check_size("n_threads", estimator.n_threads)
+    for name in ("n_threads", "bptt_window"):
+        if getattr(estimator, name) is not None:
+            check_size(name, getattr(estimator, name))
     _check_numbers(estimator)
+    _check_windows(estimator)
     return sizes
+
+
+def _check_windows(estimator):
+    """Truncated back-propagation is for networks that hand the last state on."""
+    if estimator.bptt_window is None:
+        return
+    for name, expected in (("pooling", "last"), ("bidirectional", False), ("conv_filters", None)):
+        value = getattr(estimator, name)
+        if value != expected:
+            raise ValueError(f"{name} is {value!r}, expected {expected!r} with bptt_window = {estimator.bptt_window}")
 
 
 def _check_choices(estimator):
@@ -112,7 +129,7 @@ def _check_choices(estimator):
     if estimator.activation != "tanh" and estimator.cell != "rnn":
         raise ValueError(f"activation is {estimator.activation!r}, which cell 'rnn' has and {estimator.cell!r} has not")
     check_choice("init", estimator.init, ("default", "glorot", "orthogonal", "identity"))
-    check_choice("pooling", estimator.pooling, ("last", "mean", "max"))
+    check_choice("pooling", estimator.pooling, POOLINGS)
     if estimator.solver == "lbfgs":
         raise ValueError("solver is 'lbfgs', which needs the whole data in one batch and is not offered")
     check_choice("solver", estimator.solver, SOLVERS)
