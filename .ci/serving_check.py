@@ -1,6 +1,8 @@
 """A trained network must run where only NumPy and safetensors are installed."""
 
 import importlib.util
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +31,11 @@ assert np.array_equal(steps, gru(x)[0])
 network = fastrnn.Sequential(gru, fastrnn.Pool("last"), fastrnn.Dense(8, 2, random_state=0))
 scores, states = network(x, lengths=lengths)
 assert scores.shape == (3, 2) and len(states) == 1
+
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "network.safetensors"
+    fastrnn.save(network, path)
+    assert np.array_equal(fastrnn.load(path)(x, lengths=lengths)[0], scores)
 
 fastrnn.show_versions()
 print("serving works with NumPy and safetensors alone")
