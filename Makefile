@@ -28,6 +28,7 @@ test: $(VENV)/.with-$(subst $(comma),-,$(EXTRAS)) build
 
 lint: $(VENV)/.with-dev build
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastrnn/_core
 	$(BIN)/mypy
 	$(BIN)/lint-imports

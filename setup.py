@@ -120,8 +120,7 @@ def kernel_depends():
 def kernel_libraries():
     build_info = {"include_dirs": ["csrc"], "obj_deps": {"": kernel_depends()}}
     return [
-        (f"fr_{isa}", {**build_info, "sources": isa_sources(isa), "cflags": CFLAGS + ISA_FLAGS[isa]})
-        for isa in isas()
+        (f"fr_{isa}", {**build_info, "sources": isa_sources(isa), "cflags": CFLAGS + ISA_FLAGS[isa]}) for isa in isas()
     ]
 
 
@@ -164,9 +163,7 @@ def try_build(compiler, text, compile_flags=(), link_flags=None):
         try:
             objects = compiler.compile([source], output_dir=folder, extra_postargs=list(compile_flags))
             if link_flags is not None:
-                compiler.link_executable(
-                    objects, "probe", output_dir=folder, extra_postargs=list(link_flags)
-                )
+                compiler.link_executable(objects, "probe", output_dir=folder, extra_postargs=list(link_flags))
         except (BaseError, CCompilerError, OSError) as error:
             return f"{type(error).__name__}: {error}"
     return None

@@ -8,6 +8,7 @@ import zipfile
 MAX_WHEEL_BYTES = 8_000_000
 IN_SDIST = ["setup.py", "LICENSE", "csrc/fr_dispatch.c", "csrc/fr_simd.h", "fastrnn/_core/native.pyx"]
 IN_WHEEL = ["fastrnn/__init__.py", "fastrnn/py.typed", "fastrnn/layers/__init__.py"]
+EXTENSIONS = {"native", "gradients", "loops", "directions", "recurrent", "backward", "stepping", "_blas"}
 NOT_IN_WHEEL = (".c", ".h", ".inc", ".pyx", ".pxd", ".o", ".a")
 
 
@@ -23,7 +24,7 @@ def problems(sdist, wheel):
     yield from (f"the wheel lacks {name}" for name in IN_WHEEL if name not in installed)
     yield from (f"the wheel contains {name}" for name in sorted(installed) if name.endswith(NOT_IN_WHEEL))
     yield from (f"the wheel contains {name}" for name in sorted(installed) if name.startswith(("tests/", "csrc/")))
-    yield from (f"the wheel lacks the extension {name}" for name in {"native", "recurrent", "_blas"} - extensions)
+    yield from (f"the wheel lacks the extension {name}" for name in EXTENSIONS - extensions)
     if not any(name.startswith("fastrnn/datasets/data/") for name in installed):
         yield "the wheel lacks the data sets"
     if (size := os.path.getsize(wheel)) > MAX_WHEEL_BYTES:

@@ -52,8 +52,7 @@ def _blas() -> dict[str, str]:
         return {"blas": f"not available ({error})"}
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
-        pool["prefix"]: f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"
-        for pool in pools
+        pool["prefix"]: f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads" for pool in pools
     }
 
 

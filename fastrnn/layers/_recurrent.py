@@ -241,9 +241,7 @@ class Recurrent(Layer):
         states = self._state_arrays("state_0", state_0, x.shape[1], unbatched)
         return Call(pack, x, states, lengths, n_threads=n_threads, **keywords), unbatched
 
-    def forward(
-        self, x, state_0=None, lengths=None, *, training=True, rng=None, n_threads=None, checkpoint_every=None
-    ):
+    def forward(self, x, state_0=None, lengths=None, *, training=True, rng=None, n_threads=None, checkpoint_every=None):
         """Apply the layer and keep what the gradients need.
 
         Parameters

@@ -113,9 +113,7 @@ def backward(tape, d_output, d_state_n=None):
     runs, module = tape["runs"], tape["module"]
     n_states = len(runs[0]["state_0"])
     if d_state_n is None:
-        d_state_n = tuple(
-            np.stack([np.zeros_like(run["state_0"][j]) for run in runs]) for j in range(n_states)
-        )
+        d_state_n = tuple(np.stack([np.zeros_like(run["state_0"][j]) for run in runs]) for j in range(n_states))
     elif n_states == 1:
         d_state_n = (d_state_n,)
     d_state_0 = tuple(np.array(d, dtype=runs[0]["x"].dtype) for d in d_state_n)
@@ -164,9 +162,7 @@ def _run_backward(module, run, d_output, d_state_n, options):
     for length, rows, x_rows, states, saved in run["groups"]:
         d_rows = _turn(d_output[:length, rows], run["reverse"])
         d_final = tuple(d[rows] for d in d_state_n)
-        d_w, d_x_rows, d_initial = module.backward(
-            run["weights"], x_rows, states, saved, d_rows, d_final, **options
-        )
+        d_w, d_x_rows, d_initial = module.backward(run["weights"], x_rows, states, saved, d_rows, d_final, **options)
         d_x[:length, rows] = _turn(d_x_rows, run["reverse"])
         for d, value in zip(d_state_0, d_initial, strict=True):
             d[rows] = value
