@@ -14,12 +14,9 @@ from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
 
 from fastrnn._core.kernels cimport fr_product
 
-from fastrnn._core import native
-
 cnp.import_array()
 
 name = "blas"
-add_rows = native.add_rows  # sums are no product: both engines share them
 
 
 cdef void blas_product(const fr_product *p, ptrdiff_t itemsize) noexcept nogil:
@@ -114,19 +111,3 @@ def matmul(cnp.ndarray a, Packed b, bias=None, out=None, int n_threads=1):
     with nogil:
         _split_rows(&p, itemsize, n_threads)
     return c
-
-
-def add_outer(cnp.ndarray out, cnp.ndarray a, cnp.ndarray b, int n_threads=1):
-    """Add a^T b to `out`; as `native.add_outer`, to rounding."""
-    cdef ptrdiff_t itemsize = a.itemsize
-    if out.size == 0 or a.shape[0] == 0:
-        return
-    _check_sizes(a.shape[0], a.strides[0] // itemsize, b.shape[1], out.strides[0] // itemsize)
-    cdef cnp.ndarray rows = np.ascontiguousarray(b)
-    cdef fr_product p
-    p.M, p.N, p.K = out.shape[0], out.shape[1], a.shape[0]
-    p.a, p.a_row, p.a_col = cnp.PyArray_DATA(a), 1, a.strides[0] // itemsize
-    p.b = cnp.PyArray_DATA(rows)
-    p.c, p.ldc = cnp.PyArray_DATA(out), out.strides[0] // itemsize
-    with nogil:
-        _split_rows(&p, itemsize, n_threads)

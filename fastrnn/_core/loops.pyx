@@ -140,6 +140,7 @@ cdef void _forward_steps(Loop *loop, const Share *share, ptrdiff_t step, ptrdiff
     cdef ptrdiff_t ahead = step
     cdef char *origin = loop.gates.data
     cdef Run run
+    cdef int i
     while step < end:
         run.t = loop.T - 1 - step if loop.reverse else step
         run.has_x = loop.x.data != NULL and step >= ahead
@@ -150,7 +151,9 @@ cdef void _forward_steps(Loop *loop, const Share *share, ptrdiff_t step, ptrdiff
         if run.has_x and not loop.keep:
             origin = loop.gates.data - offset_of(loop, run.t) * loop.gates.ld * loop.itemsize
         run.origin = origin
-        _forward_time(loop, share, &run)
+        for i in range(loop.n_operators):
+            _step_rows(loop, &loop.operators[i], share, &run, _forward_step)
+            fr_barrier_wait(loop.flags, share.rank, share.parts)
         step += 1
 
 
@@ -185,26 +188,21 @@ cdef ptrdiff_t _project(const Loop *loop, const Share *share, ptrdiff_t step, pt
     return stop
 
 
-cdef void _split(const Loop *loop, const Share *share, Run *run, ptrdiff_t *middle, ptrdiff_t *end) noexcept nogil:
-    """Rows before `middle` go on from the step before; those from there on start here, each at its own end."""
-    run.before = run.t + 1 if loop.reverse else run.t - 1
-    end[0] = _count(share, rows_at(loop, run.t))
-    middle[0] = min(end[0], _count(share, rows_at(loop, run.before)))
+ctypedef void (*step_function)(const Loop *loop, const Operator *op, const Share *share, const Run *run) noexcept nogil
 
 
-cdef void _forward_time(Loop *loop, const Share *share, Run *run) noexcept nogil:
-    cdef ptrdiff_t middle, end, before
-    cdef int i
-    _split(loop, share, run, &middle, &end)
-    before = run.before
-    for i in range(loop.n_operators):
-        if middle > 0:
-            run.before, run.begin, run.end = before, 0, middle
-            _forward_step(loop, &loop.operators[i], share, run)
-        if end > middle:
-            run.before, run.begin, run.end = -1, middle, end
-            _forward_step(loop, &loop.operators[i], share, run)
-        fr_barrier_wait(loop.flags, share.rank, share.parts)
+cdef void _step_rows(const Loop *loop, const Operator *op, const Share *share, Run *run,
+                     step_function step) noexcept nogil:
+    """One kernel of one step: for the rows that go on from the step before, and for those that start here."""
+    cdef ptrdiff_t before = run.t + 1 if loop.reverse else run.t - 1
+    cdef ptrdiff_t end = _count(share, rows_at(loop, run.t))
+    cdef ptrdiff_t middle = min(end, _count(share, rows_at(loop, before)))
+    if middle > 0:
+        run.before, run.begin, run.end = before, 0, middle
+        step(loop, op, share, run)
+    if end > middle:
+        run.before, run.begin, run.end = -1, middle, end
+        step(loop, op, share, run)
 
 
 cdef void _forward_step(const Loop *loop, const Operator *op, const Share *share, const Run *run) noexcept nogil:
@@ -257,29 +255,16 @@ cdef void _multiply_ahead(const Loop *loop, const Operator *op, fr_step *s, ptrd
 
 cdef void _backward_share(Loop *loop, const Share *share) noexcept nogil:
     cdef ptrdiff_t step
+    cdef int i
     cdef Run run
     for step in range(loop.T):
         run.t = step if loop.reverse else loop.T - 1 - step
-        _backward_time(loop, share, &run)
+        for i in range(loop.n_operators):
+            _step_rows(loop, &loop.operators[i], share, &run, _backward_step)
+            fr_barrier_wait(loop.flags, share.rank, share.parts)
+            _multiply_back(loop, &loop.operators[i], share, run.t)
     fr_barrier_wait(loop.flags, share.rank, share.size)
     sum_gradients(loop, share.rank, share.size)
-
-
-cdef void _backward_time(Loop *loop, const Share *share, Run *run) noexcept nogil:
-    cdef ptrdiff_t middle, end, before
-    cdef int i
-    _split(loop, share, run, &middle, &end)
-    before = run.before
-    for i in range(loop.n_operators):
-        if middle > 0:
-            run.before, run.begin, run.end = before, 0, middle
-            _backward_step(loop, &loop.operators[i], share, run)
-        if end > middle:
-            run.before, run.begin, run.end = -1, middle, end
-            _backward_step(loop, &loop.operators[i], share, run)
-        fr_barrier_wait(loop.flags, share.rank, share.parts)
-        if end > 0:
-            _multiply_back(loop, &loop.operators[i], share, run.t, end)
 
 
 # The projected LSTM keeps two things for its weight gradients: the gradient of its output, which the projection's
@@ -316,8 +301,7 @@ cdef void _backward_step(const Loop *loop, const Operator *op, const Share *shar
     loop.kernels.backward[op.kernel](&s)
 
 
-cdef void _multiply_back(const Loop *loop, const Operator *op, const Share *share, ptrdiff_t t,
-                         ptrdiff_t rows) noexcept nogil:
+cdef void _multiply_back(const Loop *loop, const Operator *op, const Share *share, ptrdiff_t t) noexcept nogil:
     """Take the gradients of step t through recurrent weights: this share's columns, from the units of all."""
     cdef fr_product p
     cdef ptrdiff_t u0, u1, first
@@ -327,8 +311,8 @@ cdef void _multiply_back(const Loop *loop, const Operator *op, const Share *shar
     cdef Matrix c = loop.d_mid if op.into_mid else loop.dh
     units_of(share, (op.N + lanes - 1) // lanes, FR_PANEL_MAX, &u0, &u1)
     first = u0 * lanes
-    p.M, p.N, p.K = rows, min(op.N, u1 * lanes) - first, op.K
-    if p.N <= 0:
+    p.M, p.N, p.K = _count(share, rows_at(loop, t)), min(op.N, u1 * lanes) - first, op.K
+    if p.M == 0 or p.N <= 0:
         return
     p.a = row_of(loop, a, now) + (0 if op.from_mid else op.column * loop.itemsize)
     p.a_row, p.a_col = a.ld * stride, 1

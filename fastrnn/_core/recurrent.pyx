@@ -51,14 +51,13 @@ cdef inline ptrdiff_t _cut(char **free_space, Matrix *m, ptrdiff_t rows, ptrdiff
     return size
 
 
-cdef ptrdiff_t _cut_scratch(Loop *loop, Direction own, char **free_space, bint keep) noexcept nogil:
+cdef ptrdiff_t _cut_scratch(Loop *loop, Direction own, char **free_space) noexcept nogil:
     """The matrices that live as long as the call; return their bytes."""
     cdef ptrdiff_t N = loop.N, size = 0, item = loop.itemsize
-    if not keep:
-        if own.is_native:
-            size += _cut(free_space, &loop.gates, max(N, loop.gates_rows), own.gate_width, item)
-        if loop.has_cell:
-            size += _cut(free_space, &loop.c_0, N, own.Hp, item)
+    if own.is_native and not loop.keep:
+        size += _cut(free_space, &loop.gates, max(N, loop.gates_rows), own.gate_width, item)
+    if loop.has_cell and not loop.per_step_cells:
+        size += _cut(free_space, &loop.c_0, N, own.Hp, item)
     if own.has_mid:
         size += _cut(free_space, &loop.mid, N, own.Hp, item)
     if not own.is_native:
@@ -104,8 +103,9 @@ cdef object _run_loops(Loop *loops, list directions, x_array, Matrix *x, out_arr
         loop = &loops[d]
         bind(loop, &own.forward, batch)
         loop.keep, loop.out = keep, out[d]
+        loop.per_step_cells = loop.has_cell and (keep or keep_cells)
         loop.gates_rows = min(S, max(AHEAD_ROWS, AHEAD_BYTES // (own.gate_width * loop.itemsize)))
-        size += _cut_scratch(loop, own, &none, keep)
+        size += _cut_scratch(loop, own, &none)
     scratch = malloc(size + 64)
     if scratch == NULL:
         raise MemoryError(f"{size} bytes of scratch")
@@ -115,7 +115,7 @@ cdef object _run_loops(Loop *loops, list directions, x_array, Matrix *x, out_arr
             own = <Direction>directions[d]
             loop = &loops[d]
             itemsize = loop.itemsize
-            _cut_scratch(loop, own, &free_space, keep)
+            _cut_scratch(loop, own, &free_space)
             own_gates = own_cells = own_c_0 = None
             if keep or not own.is_native:
                 own_gates = gates = empty(own, S, (own.kept_width if keep else own.gate_width) + loop.kernels.lanes)
@@ -126,9 +126,9 @@ cdef object _run_loops(Loop *loops, list directions, x_array, Matrix *x, out_arr
                 own.pack.engine.matmul(
                     x_array, own.pack.w_ih, own.pack.bias[:own.gate_width], gates[:, :own.gate_width], plan.n_threads
                 )
-            if loop.has_cell and (keep or keep_cells):
+            if loop.per_step_cells:
                 own_cells, own_c_0 = empty(own, S, own.Hp), empty(own, N, own.Hp)
-                loop.cells, loop.c_0, loop.per_step_cells = matrix(own_cells), matrix(own_c_0), True
+                loop.cells, loop.c_0 = matrix(own_cells), matrix(own_c_0)
             if keep or keep_cells:
                 cells.append(own_cells)
                 kept.append((x_array, own_gates, own_cells, own_c_0, out_array))

@@ -57,7 +57,7 @@ cdef class Stepping:
             if own.has_mid:
                 loop.mid = self._buffer(N, own.Hp, own)
             if not own.is_native:
-                loop.scratch = self._buffer(N, max([operator.weights.N for operator in own.pack.forward]), own)
+                loop.scratch = self._buffer(N, own.scratch_columns, own)
 
     def __dealloc__(self):
         free(self.loops)
@@ -69,27 +69,20 @@ cdef class Stepping:
 
     def load(self, states):
         """Take over [h] or [h, c], each (layers, N, R or H)."""
-        cdef Direction own
-        cdef Loop *loop
-        cdef ptrdiff_t k
-        for k in range(self.L):
-            own = self.layers[k][0]
-            loop = &self.loops[k]
-            copy_rows(loop.h_0, block(states[0], k), loop.N, loop.R * loop.itemsize, loop.itemsize)
-            if loop.has_cell:
-                copy_rows(loop.c_0, block(states[1], k), loop.N, own.H * loop.itemsize, loop.itemsize)
+        self._exchange(states, True)
 
     def save(self, states):
         """Fill [h] or [h, c]."""
-        cdef Direction own
+        self._exchange(states, False)
+
+    cdef _exchange(self, states, bint is_load):
         cdef Loop *loop
         cdef ptrdiff_t k
         for k in range(self.L):
-            own = self.layers[k][0]
             loop = &self.loops[k]
-            copy_rows(block(states[0], k), loop.h_0, loop.N, loop.R * loop.itemsize, loop.itemsize)
+            _copy_state(loop, loop.h_0, block(states[0], k), is_load)
             if loop.has_cell:
-                copy_rows(block(states[1], k), loop.c_0, loop.N, own.H * loop.itemsize, loop.itemsize)
+                _copy_state(loop, loop.c_0, block(states[1], k), is_load)
 
     cdef bint _fits(self, x, ptrdiff_t columns):
         return (
@@ -144,6 +137,12 @@ cdef class Stepping:
                 _step(&self.loops[k])
                 x = self.outs[k][self.turn]
         self.turn = 1 - self.turn
+
+
+cdef void _copy_state(const Loop *loop, Matrix own, Matrix given, bint is_load) noexcept nogil:
+    """Between a state of the loop, which may be padded, and a given one."""
+    cdef Matrix target = own if is_load else given
+    copy_rows(target, given if is_load else own, loop.N, given.ld * loop.itemsize, loop.itemsize)
 
 
 cdef Matrix _step(Loop *loop) noexcept nogil:

@@ -4,7 +4,39 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._validation import check_lengths, check_time_axes
+from .._validation import as_array, check_lengths, check_shape, check_time_axes
+
+
+def read_sequences(x, lengths, dtype, input_size=None):
+    """Read the arguments of a layer that looks at whole sequences.
+
+    Parameters
+    ----------
+    x : array_like of shape (seq_len, batch_size, input_size), or (seq_len, input_size) without `lengths`
+    lengths : array_like of int of shape (batch_size,) or None
+    dtype : dtype or None
+        None keeps float32 and float64.
+    input_size : int or None
+        None takes any.
+
+    Returns
+    -------
+    x : ndarray of shape (seq_len, batch_size, input_size)
+    lengths : int64 ndarray of shape (batch_size,) or None
+    unbatched : bool
+        Whether x came as one sequence.
+    """
+    x = as_array("x", x, dtype)
+    unbatched = x.ndim == 2 and lengths is None
+    if unbatched:
+        x = x[:, None]
+    check_shape("x", x, ("seq_len", "batch_size", "input_size"), (None, None, input_size))
+    return x, check_lengths(lengths, x.shape[0], x.shape[1]), unbatched
+
+
+def full_lengths(x, lengths):
+    """Return `lengths`, or where it is None the number of steps of `x` for every row."""
+    return np.full(x.shape[1], x.shape[0]) if lengths is None else lengths
 
 
 def valid_steps(x, lengths):

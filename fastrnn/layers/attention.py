@@ -9,9 +9,9 @@ import numpy as np
 from .. import init
 from .._core import native
 from .._threads import resolve
-from .._validation import as_array, as_gradient, check_dtype, check_lengths, check_shape, check_size
+from .._validation import as_gradient, check_dtype, check_size
 from ._base import Layer
-from ._ragged import gather, scatter, valid_steps
+from ._ragged import full_lengths, gather, read_sequences, scatter, valid_steps
 
 
 class AttentionPool(Layer):
@@ -132,13 +132,8 @@ class AttentionPool(Layer):
 
     def _arguments(self, x, lengths):
         """Return x (seq_len, batch_size, input_size), lengths (batch_size,), and whether x came without a batch."""
-        x = as_array("x", x, self.dtype)
-        unbatched = x.ndim == 2 and lengths is None
-        if unbatched:
-            x = x[:, None]
-        check_shape("x", x, ("seq_len", "batch_size", "input_size"), (None, None, self.input_size))
-        lengths = check_lengths(lengths, x.shape[0], x.shape[1])
-        return x, np.full(x.shape[1], x.shape[0]) if lengths is None else lengths, unbatched
+        x, lengths, unbatched = read_sequences(x, lengths, self.dtype, self.input_size)
+        return x, full_lengths(x, lengths), unbatched
 
     def _attend(self, x, lengths, pack, n_threads):
         """Return which steps are valid, their u = tanh(W h + b) (steps, attention_size), and the weights.

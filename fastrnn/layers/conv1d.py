@@ -9,9 +9,9 @@ import numpy as np
 from .. import init
 from .._core import native
 from .._threads import resolve
-from .._validation import as_array, as_gradient, check_choice, check_dtype, check_lengths, check_shape, check_size
+from .._validation import as_gradient, check_choice, check_dtype, check_lengths, check_size
 from ._base import Layer
-from ._ragged import gather, scatter, valid_steps
+from ._ragged import gather, read_sequences, scatter, valid_steps
 from .dense import ACTIVATIONS, _activated, _d_activation
 
 PADDINGS = ("same", "valid", "causal")
@@ -145,7 +145,7 @@ class Conv1d(Layer):
         ndarray of shape (output_seq_len, batch_size, output_size), or (output_seq_len, output_size)
             0 behind the `output_lengths` of a row.
         """
-        x, lengths, unbatched = self._arguments(x, lengths)
+        x, lengths, unbatched = read_sequences(x, lengths, self.dtype, self.input_size)
         taps = _Taps(self, x, lengths)
         output = scatter(self._apply(taps, self._pack(), n_threads), taps.valid, (*taps.shape, self.output_size))
         return output[:, 0] if unbatched else output
@@ -167,7 +167,7 @@ class Conv1d(Layer):
         backward : callable
             ``d_x = backward(d_output)``; adds the gradients of the parameters into `grads`. Works once.
         """
-        x, lengths, unbatched = self._arguments(x, lengths)
+        x, lengths, unbatched = read_sequences(x, lengths, self.dtype, self.input_size)
         pack = self._pack()
         weight_for_d_x = pack.weight_for_d_x(self.params)
         taps = _Taps(self, x, lengths)
@@ -185,15 +185,6 @@ class Conv1d(Layer):
             return d_x[:, 0] if unbatched else d_x
 
         return output, backward
-
-    def _arguments(self, x, lengths):
-        """Return x (seq_len, batch_size, input_size), lengths (batch_size,) or None, and whether x had no batch."""
-        x = as_array("x", x, self.dtype)
-        unbatched = x.ndim == 2 and lengths is None
-        if unbatched:
-            x = x[:, None]
-        check_shape("x", x, ("seq_len", "batch_size", "input_size"), (None, None, self.input_size))
-        return x, check_lengths(lengths, x.shape[0], x.shape[1]), unbatched
 
     def _apply(self, taps, pack, n_threads):
         """Return the outputs (steps, output_size)."""

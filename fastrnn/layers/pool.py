@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .._core import native
-from .._validation import as_array, as_gradient, check_choice, check_lengths, check_shape
+from .._validation import as_gradient, check_choice
 from ._base import Layer
+from ._ragged import full_lengths, read_sequences
 
 KINDS = ("last", "mean", "max")
 
@@ -99,15 +100,10 @@ class Pool(Layer):
 
     def _arguments(self, x, lengths):
         """Return x (seq_len, batch_size, input_size), lengths (batch_size,), and whether x came without a batch."""
-        x = as_array("x", x, self.dtype)
-        unbatched = x.ndim == 2 and lengths is None
-        if unbatched:
-            x = x[:, None]
-        check_shape("x", x, ("seq_len", "batch_size", "input_size"), (None, None, None))
+        x, lengths, unbatched = read_sequences(x, lengths, self.dtype)
         if self.kind == "last" and self.bidirectional and x.shape[2] % 2:
             raise ValueError(f"x has input_size = {x.shape[2]}, expected two halves, for bidirectional is True")
-        lengths = check_lengths(lengths, x.shape[0], x.shape[1])
-        return x, np.full(x.shape[1], x.shape[0]) if lengths is None else lengths, unbatched
+        return x, full_lengths(x, lengths), unbatched
 
     def _pooled(self, x, lengths):
         if self.kind == "last":
