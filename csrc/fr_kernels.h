@@ -20,6 +20,7 @@
 
 #define FR_PANEL_MAX 4  // vectors side by side in a tile
 #define FR_ROWS_MAX 8   // rows of a tile
+#define FR_RSTD 8       // at the end of an `extra` row: 1 / sqrt(variance + eps) of each group
 
 enum fr_function { FR_EXP, FR_SIGMOID, FR_TANH, FR_FUNCTIONS };
 
@@ -32,6 +33,8 @@ enum fr_forward {
     FR_GRU_RESET,      // reset before, first: r, z, mid = r h_prev
     FR_GRU_CANDIDATE,  // reset before, then: n = tanh(x_n + W_hn mid), h = (1 - z) n + z h_prev
     FR_PROJECT,        // h = W_hr mid
+    FR_LSTM_COUPLED,   // FR_LSTM of three gates, f = 1 - i; always with a variant
+    FR_LSTM_OUTPUT,    // with norm_c, after FR_LSTM, which leaves c in `mid`: h (or mid) = o tanh(LN(c)); no product
     FR_FORWARD_KERNELS
 };
 
@@ -44,8 +47,37 @@ enum fr_backward {
     FR_D_GRU_CANDIDATE,
     FR_D_GRU_RESET,
     FR_D_PROJECT,
+    FR_D_LSTM_COUPLED,
+    FR_D_LSTM_OUTPUT,
     FR_BACKWARD_KERNELS
 };
+
+// y = phi(a); formulas stand in variant.inc.
+enum fr_activation_kind {
+    FR_A_SIGMOID, FR_A_TANH, FR_A_RELU, FR_A_AFFINE, FR_A_LEAKY_RELU, FR_A_THRESHOLDED_RELU, FR_A_SCALED_TANH,
+    FR_A_HARD_SIGMOID, FR_A_ELU, FR_A_SOFTSIGN, FR_A_SOFTPLUS
+};
+
+typedef struct fr_activation {
+    int kind;
+    double alpha, beta;
+} fr_activation;
+
+// What tells a cell from the plain one. A step with a variant keeps pre-activations for backward instead of gates, and
+// its `extra` rows hold, in blocks of Hp, of which the first `sums` are summed over all rows when backward is done:
+//   [peephole products P | normalised W_ih x: B | normalised W_hh h: B | c: 2 | d_c: 1 | d(W_ih x): B | d(W_hh h): B]
+// with P = peepholes, B = blocks of a row of gates; all after P only with a norm, and then FR_RSTD elements more.
+typedef struct fr_variant {
+    fr_activation gate, candidate, output;
+    double clip;            // of the arguments of gate and candidate; INFINITY for none
+    ptrdiff_t peepholes;    // 0, or 3: i, f, o, or 2: i, o where the gates are coupled
+    ptrdiff_t blocks;       // B
+    int projects;           // FR_PROJECT follows
+    const void *peephole;   // (P, Hp)
+    const void *norm_x;     // (B, Hp): the gain of LN(W_ih x), in the columns of gates; NULL: no norm. With it x is NULL,
+    const void *norm_h;     // `gates` comes without bias, and the recurrent product is ready
+    const void *norm_c;     // (2, Hp): gain and shift of LN(c), LSTM
+} fr_variant;
 
 // One step of one direction for `rows` rows. Pointers stand at the first row. The pre-activations are summed in this
 // order: bias, W_ih x, W_hh h; whoever has made the first two ahead passes them in `gates`, and no x.
@@ -60,7 +92,8 @@ typedef struct fr_step {
     const void *a;       // (rows, K) in: left operand of the recurrent product
     ptrdiff_t K, lda;
     const void *w;       // packed recurrent weights in panels of this kernel, or NULL: `product` is ready
-    const void *product; // (rows, panels of this kernel, unpadded rows of width ld_product) in, only where w is NULL
+    void *product;       // (rows, unit vectors with their columns side by side) in, only where w is NULL; with a norm
+                         // it is overwritten
     ptrdiff_t ld_product;
     void *gates;         // (rows, blocks Hp) in, see x; out where keep: activated gates. Unused otherwise, but for z of
                          // FR_GRU_RESET, which FR_GRU_CANDIDATE finds there
@@ -76,6 +109,11 @@ typedef struct fr_step {
     ptrdiff_t ld_h;
     void *mid;           // (rows, Hp) out or in: between the two kernels of a step
     ptrdiff_t ld_mid;
+    const fr_variant *variant; // NULL for the plain cell, and then nothing below is read
+    const void *zone_h, *zone_c; // (rows, H) in: h = h_prev + zone_h (h_next - h_prev), c likewise; or NULL
+    ptrdiff_t ld_zone_h, ld_zone_c;
+    void *extra;         // see fr_variant; NULL where nothing is kept
+    ptrdiff_t ld_extra;
 } fr_step;
 
 // The gradient of one step. `dh` and `d_mid` are running sums: a kernel takes what later steps left there, and leaves
@@ -101,6 +139,11 @@ typedef struct fr_step_back {
     ptrdiff_t ld_mid;
     void *d_mid;         // (rows, Hp) in, out: running sum of the inner product
     ptrdiff_t ld_d_mid;
+    const fr_variant *variant;
+    const void *zone_h, *zone_c;
+    ptrdiff_t ld_zone_h, ld_zone_c;
+    void *extra;         // in: what forward kept; out: see fr_variant
+    ptrdiff_t ld_extra;
 } fr_step_back;
 
 // C[m, n] += sum_k A[m, k] B[k, n]
@@ -127,6 +170,9 @@ typedef struct fr_kernels {
     void (*product)(const fr_product *p);
     // y[n] += sum_m a[m, n], m ascending
     void (*add_rows)(const void *a, ptrdiff_t lda, ptrdiff_t M, ptrdiff_t N, void *y);
+    // c[m, n] = a[m, n] b[m, n], or added to what is there
+    void (*multiply_rows)(const void *a, ptrdiff_t lda, const void *b, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N, void *c,
+                          ptrdiff_t ldc, int add);
     // vectors of units in one panel of a forward kernel, and of each the columns of w_x and of w
     ptrdiff_t panel_units[FR_FORWARD_KERNELS], x_columns[FR_FORWARD_KERNELS], h_columns[FR_FORWARD_KERNELS];
     void (*forward[FR_FORWARD_KERNELS])(const fr_step *s);

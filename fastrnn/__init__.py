@@ -30,7 +30,7 @@ _HOME_OF_NAME = {
     "set_num_threads": "_threads",
 }
 _SUBMODULES = (
-    *("datasets", "estimators", "init", "layers", "losses", "metrics", "models", "optim", "reference"),
+    *("datasets", "estimators", "init", "inspection", "layers", "losses", "metrics", "models", "optim", "reference"),
     *("schedules", "storage", "training"),
 )
 
@@ -39,13 +39,14 @@ __all__ = [  # noqa: F822  (the names come from __getattr__)
     "Sequential",
     *["RNNClassifier", "LSTMClassifier", "GRUClassifier", "RNNRegressor", "LSTMRegressor", "GRURegressor"],
     "SequenceScaler",
-    *["datasets", "init", "losses", "metrics", "optim", "schedules", "storage"],
+    *["datasets", "init", "inspection", "losses", "metrics", "optim", "schedules", "storage"],
     *["get_num_threads", "load", "save", "set_num_threads", "show_versions", "__version__"],
 ]
 
 if TYPE_CHECKING:
     from fastrnn import datasets as datasets
     from fastrnn import init as init
+    from fastrnn import inspection as inspection
     from fastrnn import losses as losses
     from fastrnn import metrics as metrics
     from fastrnn import optim as optim

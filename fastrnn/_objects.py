@@ -1,26 +1,22 @@
-"""`save` and `load`: which class an object is of, and the form of a file."""
+"""`save` and `load`: which module knows the class of an object."""
 
 from __future__ import annotations
 
-import json
-import os
 from importlib import import_module
 
 import fastrnn
 
-from .storage import FileFormatError, read_arrays, strict_json, write_arrays
+from .storage import read_object, write_object
 
-FORMAT, FORMAT_VERSION = "fastrnn", 1
-_KEYS = ("format", "format_version", "fastrnn_version", "config")
-_KINDS = ("layers", "estimators")  # the modules whose objects are saved; each has a `_storage`
+_KINDS = ("layers", "models", "estimators")  # the modules whose objects are saved; each has a `_storage`
 
 
 def save(obj, path):
-    """Write a layer, a `Sequential` or an estimator to a file.
+    """Write a layer, a `Sequential`, a `Network` or an estimator to a file.
 
     Parameters
     ----------
-    obj : layer, Sequential or estimator
+    obj : layer, Sequential, Network or estimator
         Of fastrnn's own classes. An estimator is saved with its parameters and with what it learned.
     path : str or path-like
         Written atomically: at any moment it is the old file or the new one.
@@ -59,10 +55,7 @@ def save(obj, path):
     """
     arrays = {}
     description = _storage_of(type(obj).__name__, obj).describe(obj, arrays)
-    config = json.dumps(description, allow_nan=False)
-    strict_json("the configuration", config)  # what cannot be read is not written
-    metadata = dict(zip(_KEYS, (FORMAT, str(FORMAT_VERSION), fastrnn.__version__, config), strict=True))
-    write_arrays(path, arrays, metadata)
+    write_object(path, description, arrays)
 
 
 def load(path):
@@ -77,8 +70,8 @@ def load(path):
 
     Returns
     -------
-    layer, Sequential or estimator
-        Of the class that was saved. Layers need NumPy and safetensors only.
+    layer, Sequential, Network or estimator
+        Of the class that was saved. Layers and networks need NumPy and safetensors only.
 
     Raises
     ------
@@ -96,12 +89,7 @@ def load(path):
     >>> fastrnn.load(path)
     Dense(3, 2, activation='tanh')
     """
-    arrays, metadata = read_arrays(path)
-    try:
-        description = _description(metadata)
-        return _storage_of(description["class"]).restore(description, arrays)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise FileFormatError(f"{os.fsdecode(path)!r} cannot be loaded: {error}") from error
+    return read_object(path, lambda description, arrays: _storage_of(description["class"]).restore(description, arrays))
 
 
 def _storage_of(name, obj=None):
@@ -110,27 +98,9 @@ def _storage_of(name, obj=None):
     if home not in _KINDS:
         if obj is not None:
             raise TypeError(
-                f"obj is an object of type {name}, expected a layer, a Sequential or an estimator of fastrnn"
+                f"obj is an object of type {name}, expected a layer, a Sequential, a Network or an estimator of fastrnn"
             )
         raise ValueError(
-            f"its class is {name[:80]!r}, expected that of a layer, a Sequential or an estimator of fastrnn"
+            f"its class is {name[:80]!r}, expected that of a layer, a Sequential, a Network or an estimator of fastrnn"
         )
     return import_module(f"fastrnn.{home}._storage")
-
-
-def _description(metadata):
-    """Return the configuration, an object with a class, from the metadata of a file."""
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"its format is {metadata.get('format')!r:.80}, expected {FORMAT!r} as fastrnn.save writes it")
-    version = metadata.get("format_version", "")
-    if not (version.isascii() and version.isdigit() and 0 < len(version) < 10):
-        raise ValueError(f"its format_version is {version!r:.80}, expected a number")
-    if int(version) > FORMAT_VERSION:
-        raise ValueError(
-            f"it has format_version {version}, written by fastrnn {metadata.get('fastrnn_version')!r:.80}; "
-            f"this is fastrnn {fastrnn.__version__}, which reads up to {FORMAT_VERSION}: upgrade fastrnn"
-        )
-    description = strict_json("its configuration", metadata.get("config", ""))
-    if not isinstance(description, dict) or not isinstance(description.get("class"), str):
-        raise ValueError("its configuration is no object with a class")
-    return description

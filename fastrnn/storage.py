@@ -1,5 +1,6 @@
 """Named arrays and text in one file: safetensors, written atomically, and checked in full before anything is returned.
 
+`write_object` and `read_object` add the envelope of `fastrnn.save`: a description in JSON, with a format and a version.
 The file is one that every safetensors reader reads. Its metadata also holds a SHA-256 of names, types, shapes, text and
 data: a flipped bit anywhere is found, while a file that somebody made on purpose is only ever numbers and text.
 """
@@ -18,6 +19,10 @@ from math import isfinite
 
 import numpy as np
 
+import fastrnn
+
+__all__ = ["FileFormatError", "read_arrays", "write_arrays"]
+
 # safetensors' names of the dtypes that NumPy has too
 _DTYPES = {
     "F64": np.float64,
@@ -35,6 +40,8 @@ _DTYPES = {
 }
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _DIGEST = "sha256"
+FORMAT, FORMAT_VERSION = "fastrnn", 1  # of `write_object`
+_KEYS = ("format", "format_version", "fastrnn_version", "config")
 MAX_HEADER_BYTES = 100_000_000  # of the format
 MAX_DEPTH = 100  # of brackets in JSON; readers of JSON recurse
 _FOREIGN = (  # first bytes of what people take for a file of weights
@@ -118,6 +125,23 @@ def read_arrays(path):
         Where the file is not whole, was changed, or never was one of these.
     OSError
         Where there is no such file, or it may not be read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from fastrnn.storage import FileFormatError, read_arrays, write_arrays
+    >>> path = os.path.join(tempfile.mkdtemp(), "weights.safetensors")
+    >>> write_arrays(path, {"w": np.arange(3.0)}, {})
+    >>> read_arrays(path)
+    ({'w': array([0., 1., 2.])}, {})
+    >>> with open(path, "r+b") as file:  # damage
+    ...     _ = file.seek(-1, os.SEEK_END), file.write(b"!")
+    >>> try:
+    ...     _ = read_arrays(path)
+    ... except FileFormatError as error:
+    ...     print(str(error).partition("cannot be loaded: ")[2])
+    its contents do not give the SHA-256 that it states: it is damaged or was changed
     """
     import safetensors
     import safetensors.numpy
@@ -136,6 +160,44 @@ def read_arrays(path):
     except (ValueError, OverflowError, safetensors.SafetensorError) as error:
         raise FileFormatError(f"{path!r} cannot be loaded: {error}") from error
     return arrays, metadata
+
+
+def write_object(path, description, arrays):
+    """Write an object's description, a JSON object with a class, and its arrays; as `write_arrays`.
+
+    Parameters
+    ----------
+    path : str or path-like
+    description : dict
+    arrays : dict of str to ndarray
+    """
+    config = json.dumps(description, allow_nan=False)
+    strict_json("the configuration", config)  # what cannot be read is not written
+    values = FORMAT, str(FORMAT_VERSION), fastrnn.__version__, config
+    write_arrays(path, arrays, dict(zip(_KEYS, values, strict=True)))
+
+
+def read_object(path, restore):
+    """Return ``restore(description, arrays)`` of a file that `write_object` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+    restore : callable
+        Its TypeError, ValueError and ArithmeticError become a `FileFormatError` that names the file.
+
+    Raises
+    ------
+    FileFormatError
+        Where the file is not whole, or is none of these.
+    OSError
+        Where there is no such file, or it may not be read.
+    """
+    arrays, metadata = read_arrays(path)
+    try:
+        return restore(_description(metadata), arrays)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise FileFormatError(f"{os.fsdecode(path)!r} cannot be loaded: {error}") from error
 
 
 def strict_json(what, text):
@@ -274,6 +336,24 @@ def _checked_metadata(data):
         if not isinstance(dtype, str) or dtype not in _DTYPES:
             raise ValueError(f"its array {name!r} has dtype {dtype!r}, expected one of {', '.join(_DTYPES)}")
     return metadata
+
+
+def _description(metadata):
+    """Return the configuration, an object with a class, from the metadata of a file."""
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"its format is {metadata.get('format')!r:.80}, expected {FORMAT!r} as fastrnn.save writes it")
+    version = metadata.get("format_version", "")
+    if not (version.isascii() and version.isdigit() and 0 < len(version) < 10):
+        raise ValueError(f"its format_version is {version!r:.80}, expected a number")
+    if int(version) > FORMAT_VERSION:
+        raise ValueError(
+            f"it has format_version {version}, written by fastrnn {metadata.get('fastrnn_version')!r:.80}; "
+            f"this is fastrnn {fastrnn.__version__}, which reads up to {FORMAT_VERSION}: upgrade fastrnn"
+        )
+    description = strict_json("its configuration", metadata.get("config", ""))
+    if not isinstance(description, dict) or not isinstance(description.get("class"), str):
+        raise ValueError("its configuration is no object with a class")
+    return description
 
 
 def _depth(text):

@@ -1,6 +1,6 @@
-"""The shared parametrisation of the tests of recurrent layers: cells, cases, data, tolerances, comparisons.
+"""The shared parametrisation of the tests of recurrent layers: cases, data, tolerances, comparisons.
 
-A new cell gets one line in `CELLS`, and every test of the matrix runs for it.
+The cells stand in ``cells``: a new one gets one line there, and every test of the matrix runs for it.
 """
 
 import itertools
@@ -8,35 +8,15 @@ import os
 import subprocess
 import sys
 import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cells import CELLS, KINDS, VARIANTS
 
 import fastrnn
 from fastrnn.reference import stack
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: the layer that runs it, the reference that checks it, and what tells it from its siblings."""
-
-    layer: str  # the public class, and the class of torch.nn
-    reference: str  # the key of the cell in fastrnn.reference.stack
-    options: dict = field(default_factory=dict)  # keywords of the layer and of the reference
-    projected: bool = False
-    in_torch: bool = True
-
-
-CELLS = {
-    "rnn-tanh": Cell("RNN", "rnn", {"nonlinearity": "tanh"}),
-    "rnn-relu": Cell("RNN", "rnn", {"nonlinearity": "relu"}),
-    "lstm": Cell("LSTM", "lstm"),
-    "lstm-proj": Cell("LSTM", "lstm", projected=True),
-    "gru-after": Cell("GRU", "gru", {"reset_after": True}),
-    "gru-before": Cell("GRU", "gru", {"reset_after": False}, in_torch=False),
-}
 
 
 @dataclass(frozen=True)
@@ -71,6 +51,16 @@ FACTORS = {
     "batch_size": (1, 2, 7, 33),
     "bias": (True, False),
     "with_state": (True, False),
+}
+# Of variants; not fewer than 7 units, since three features that hardly vary are normalised at the cost of digits.
+FEW_FACTORS = FACTORS | {
+    "seq_len": (1, 5),
+    "n_threads": (1, 4),
+    "hidden_size": (7, 20, 37),
+    "input_size": (5, 33),
+    "batch_size": (2, 33),
+    "dtype": DTYPES,
+    "engine": ENGINES,
 }
 
 
@@ -107,12 +97,12 @@ class Case:
     @property
     def width(self):
         """hidden_size, at least 2 with a projection, which must make it smaller."""
-        return max(self.hidden_size, 2) if CELLS[self.cell].projected else self.hidden_size
+        return max(self.hidden_size, 2) if KINDS[self.cell].projected else self.hidden_size
 
     @property
     def output_size(self):
         """Size of one direction's output."""
-        return self.width // 2 if CELLS[self.cell].projected else self.width
+        return self.width // 2 if KINDS[self.cell].projected else self.width
 
 
 def all_pairs(factors, seed=0):
@@ -145,6 +135,12 @@ def all_pairs(factors, seed=0):
     return rows
 
 
+def few(*, cells=tuple(VARIANTS), **changes):
+    """Cases of variants: for each, all factors of `FEW_FACTORS` pairwise; `changes` as of `matrix`."""
+    factors = FEW_FACTORS | {name: value if isinstance(value, tuple) else (value,) for name, value in changes.items()}
+    return [Case(cell, **row) for k, cell in enumerate(cells) for row in all_pairs(factors, seed=k)]
+
+
 def matrix(*, cells=tuple(CELLS), dtypes=DTYPES, engines=ENGINES, **changes):
     """Cases: cells, dtypes and engines in full product, the other factors pairwise.
 
@@ -174,7 +170,7 @@ def build(case, **changes):
     """A layer with random weights and biases; `changes` are further keywords of its class."""
     if case.engine == "blas":
         pytest.importorskip("scipy", reason="the blas engine needs SciPy")
-    cell = CELLS[case.cell]
+    cell = KINDS[case.cell]
     keywords = {"proj_size": case.output_size} if cell.projected else {}
     keywords |= {"num_layers": case.num_layers, "bias": case.bias, "bidirectional": case.bidirectional}
     keywords |= {"dtype": case.dtype, "engine": case.engine, **cell.options, **changes}
@@ -213,7 +209,7 @@ def data(case, *, min_length=0):
     rng = np.random.default_rng(case.seed + 1)
     seq_len, batch_size = case.seq_len, case.batch_size
     directions = 2 if case.bidirectional else 1
-    sizes = [case.output_size] + [case.width] * (CELLS[case.cell].reference == "lstm")
+    sizes = [case.output_size] + [case.width] * (KINDS[case.cell].reference == "lstm")
     shapes = [(directions * case.num_layers, batch_size, size) for size in sizes]
 
     def state(scale):
@@ -258,10 +254,11 @@ def run_layer(layer, given, *, n_threads=1):
     return results | {f"d_{name}": grad.copy() for name, grad in layer.grads.items()}
 
 
-def run_reference(case, params, given):
-    """The same by the reference, in float64."""
-    cell = CELLS[case.cell]
-    (output, state_n, cells), tape = stack.forward(params, *given.arguments, cell=cell.reference, **cell.options)
+def run_reference(case, params, given, **changes):
+    """The same by the reference, in float64; `changes` are further keywords of it, such as the masks of training."""
+    cell = KINDS[case.cell]
+    options = cell.reference_options | changes
+    (output, state_n, cells), tape = stack.forward(params, *given.arguments, cell=cell.reference, **options)
     d_x, d_state_0, grads = stack.backward(tape, given.d_output, given.d_state_n)
     results = {"output": output, **named("state_n", state_n), "forward output": output}
     if cells is not None:
@@ -287,6 +284,20 @@ def numeric_gradient(loss, array):
         array[index] = kept
         gradient[index] = (above - below) / (2 * NUMERIC_STEP)
     return gradient
+
+
+def assert_slopes(loss, array, gradient, name, rng):
+    """Compare the slopes of ``loss()`` along some directions of `array` with what its `gradient` says of them."""
+    kept = array.copy()
+    for _ in range(2):
+        direction = rng.standard_normal(array.shape) / np.sqrt(array.size)
+        losses = []
+        for step in (NUMERIC_STEP, -NUMERIC_STEP):
+            array[...] = kept + step * direction
+            losses.append(loss())
+        array[...] = kept
+        slope = np.array((losses[0] - losses[1]) / (2 * NUMERIC_STEP))
+        assert_near(np.array((gradient * direction).sum()), slope, NUMERIC_TOLERANCE, name)
 
 
 def assert_close(actual, expected, dtype, name):

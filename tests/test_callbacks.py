@@ -26,6 +26,27 @@ def test_a_hook_is_told_where_the_training_stands():
     assert seen == [(Progress(k + 1, 5 * (k + 1), 20), history.loss_curve[k], network) for k in range(4)]
 
 
+def test_a_hook_is_told_of_the_beginning_of_every_epoch_and_of_the_rest_of_a_resumed_one(tmp_path):
+    class Hook:
+        def __init__(self):
+            self.told = []
+
+        def on_start(self, moment):
+            self.told.append("start")
+
+        def on_epoch_start(self, moment):
+            self.told.append((moment.history.n_epochs, moment.progress.update))
+
+        def __call__(self, moment):
+            self.told.append("end")
+
+    hook, resumed = Hook(), Hook()
+    _train(hook, max_iter=2, checkpoint=Checkpoint(tmp_path / "run", every=99, every_updates=7))
+    assert hook.told == ["start", (0, 0), "end", (1, 5), "end"]
+    _train(resumed, max_iter=3, resume_from=tmp_path / "run")
+    assert resumed.told == ["start", (1, 7), "end", (2, 10), "end"]
+
+
 def test_all_hooks_are_called_and_any_of_them_stops():
     calls = []
     hooks = [lambda moment: calls.append(1), lambda moment: moment.history.n_epochs == 2, lambda m: calls.append(3)]

@@ -11,16 +11,27 @@ from sklearn.pipeline import make_pipeline
 
 import fastrnn
 from fastrnn.datasets import load_japanese_vowels
-from fastrnn.estimators import GRUClassifier, RNNClassifier, RNNRegressor, SequenceScaler
+from fastrnn.estimators import (
+    GRUClassifier,
+    GRURegressor,
+    LSTMClassifier,
+    LSTMRegressor,
+    RNNClassifier,
+    RNNRegressor,
+    SequenceScaler,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SMALL = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0, "n_threads": 1}
 ESTIMATORS = {
-    "classifier": lambda: RNNClassifier(**SMALL, cell="gru", class_weight="balanced"),
+    "RNNClassifier": lambda: RNNClassifier(**SMALL, cell="rnn", class_weight="balanced"),
+    "LSTMClassifier": lambda: LSTMClassifier(**SMALL, early_stopping=True, validation_fraction=0.3),
+    "GRUClassifier": lambda: GRUClassifier(**SMALL, pooling="attention", conv_filters=3),
     "labels": lambda: RNNClassifier(**SMALL, bidirectional=True),
-    "regressor": lambda: RNNRegressor(**SMALL, pooling="mean", learning_rate="cosine"),
-    "stopped": lambda: RNNClassifier(**SMALL, early_stopping=True, validation_fraction=0.3),
+    "RNNRegressor": lambda: RNNRegressor(**SMALL, cell="rnn", pooling="mean", learning_rate="cosine"),
+    "LSTMRegressor": lambda: LSTMRegressor(**SMALL, pooling="max", dropout=0.1),
+    "GRURegressor": lambda: GRURegressor(**SMALL, bptt_window=3, accumulate_steps=2),
 }
 
 
@@ -37,8 +48,9 @@ def X(request, rng):
 def case(request, rng):
     """An estimator and a target for it."""
     y = np.arange(24) % 3
-    targets = {"labels": (rng.random((24, 4)) < 0.5).astype(int), "regressor": np.stack([y, -y], axis=1)}
-    return ESTIMATORS[request.param](), targets.get(request.param, np.array(["a", "b", "c"])[y])
+    labels = (rng.random((24, 4)) < 0.5).astype(int) if request.param == "labels" else np.array(["a", "b", "c"])[y]
+    target = np.stack([y, -y], axis=1) if request.param.endswith("Regressor") else labels
+    return ESTIMATORS[request.param](), target
 
 
 def pick(X, indices):
@@ -108,6 +120,35 @@ def test_the_html_names_the_estimator_and_its_steps(X, case):
         assert type(model).__name__ in html and "hidden_layer_sizes" in html
 
 
+def test_set_output_of_a_pipeline_changes_no_answer(X, case):
+    pytest.importorskip("pandas", reason="the tables asked for")
+    model, y = case
+    plain = make_pipeline(SequenceScaler(), model).fit(X, y)
+    tables = clone(plain).set_output(transform="pandas").fit(X, y)
+    assert_same(answers(tables, X), answers(plain, X))
+    flat = np.stack([np.resize(x, 6) for x in X])
+    assert type(tables.fit(flat, y)[0].transform(flat)).__name__ == "DataFrame"
+    assert_same(answers(tables, flat), answers(plain.fit(flat, y), flat))
+
+
+@pytest.mark.parametrize("form", ["table", "list"])
+@pytest.mark.filterwarnings("error:X has feature names", "error:X does not have valid feature names")
+def test_names_of_columns_are_kept_and_others_refused(form, rng):
+    pandas = pytest.importorskip("pandas", reason="columns with names")
+
+    def named(*names):
+        table = pandas.DataFrame(rng.normal(size=(8, len(names))), columns=names)
+        return table if form == "table" else [table] * 8
+
+    for cls in (RNNClassifier, RNNRegressor):
+        model = cls(**SMALL).fit(named("a", "b"), np.arange(8) % 2)
+        assert model.feature_names_in_.tolist() == ["a", "b"]
+        model.predict(named("a", "b"))
+        with pytest.raises(ValueError, match="The feature names should match those that were passed during fit"):
+            model.predict(named("b", "a"))
+        assert not hasattr(model.fit(rng.normal(size=(8, 2)), np.arange(8) % 2), "feature_names_in_")
+
+
 # scores of labels
 
 
@@ -172,7 +213,8 @@ def threads_of_a_worker(estimator, X, y):
     return fastrnn.get_num_threads()
 
 
-def test_workers_of_joblib_share_the_processors(vowels):
+def test_workers_of_joblib_share_the_processors(vowels, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # joblib leaves the workers what the user has set
     X, y = vowels
     pipeline = make_pipeline(SequenceScaler(), GRUClassifier((4,), max_iter=2, random_state=0))
     alone = cross_val_score(pipeline, X, y, cv=2, n_jobs=1)

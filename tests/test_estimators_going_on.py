@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from fastrnn import schedules
 from fastrnn.datasets import adding
 from fastrnn.estimators import RNNClassifier, RNNRegressor
+from fastrnn.estimators._network import make_network
 from fastrnn.losses import squared_error
 from fastrnn.optim import Adam
 from fastrnn.training import train
@@ -37,7 +38,7 @@ def test_partial_fits_are_the_epochs_of_one_training(rng):
         model.partial_fit(X, y)
     network = RNNRegressor(**{**SMALL, **settings, "dtype": "float64"})
     network._input_size, network.n_outputs_, network._dtype = 2, 1, np.dtype("float64")
-    network = network._make_network((6,), np.random.default_rng(0))
+    network = make_network(network, (6,), np.random.default_rng(0))
     history = train(
         network,
         X.astype("float64"),
@@ -125,6 +126,9 @@ def test_warm_start_refuses_other_labels_and_other_architectures(rng):
     with pytest.raises(ValueError, match="the parameters describe .*: expected fit with warm_start=False"):
         model.set_params(hidden_layer_sizes=(6, 3)).fit(X, y)
     assert model.set_params(warm_start=False).fit(X, y + 1).classes_.tolist() == [1, 2]
+    model = RNNClassifier(**SMALL, warm_start=True, cell="rnn").fit(X, y)
+    with pytest.raises(ValueError, match=r"\(nonlinearity = 'relu' and 'tanh'\): expected fit with warm_start=False"):
+        model.set_params(activation="relu").fit(X, y)
 
 
 # validation

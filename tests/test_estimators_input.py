@@ -1,9 +1,12 @@
 """What the estimators take as X and y, and what they say about the rest."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from fastrnn.estimators import RNNClassifier, RNNRegressor
+from fastrnn.estimators._predicting import PREDICT_BYTES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -81,6 +84,22 @@ def test_an_answer_does_not_depend_on_its_neighbours(cell, n_threads, rng, exact
         np.testing.assert_array_equal(model.predict_proba([X[i]])[0], together[i])
     monkeypatch.setattr("fastrnn.estimators._predicting.PREDICT_BYTES", 5000)  # cuts into small batches
     np.testing.assert_array_equal(model.predict_proba(X), together)
+
+
+def test_ten_thousand_sequences_are_predicted_within_a_bound_of_memory(rng):
+    X = [np.zeros((int(t), 4), np.float32) for t in rng.integers(30, 60, size=10_000)]
+    model = small(cell="gru", hidden_layer_sizes=(64,), max_iter=1).fit(X[:40], np.arange(40) % 2)
+    peaks = {}
+    for n_samples in (2_500, 10_000):
+        tracemalloc.start()
+        try:
+            model.predict_proba(X[:n_samples])
+            peaks[n_samples] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    at_once = 10_000 * 45 * (4 + 2 * 64) * 4  # bytes of the input and the outputs of all
+    assert peaks[10_000] < PREDICT_BYTES + 2**23 < at_once / 4
+    assert peaks[10_000] < peaks[2_500] + 2**23
 
 
 # X that is refused

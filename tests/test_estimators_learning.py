@@ -9,16 +9,30 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_sp
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastrnn.datasets import adding, load_japanese_vowels
-from fastrnn.estimators import GRUClassifier, GRURegressor, LSTMClassifier, RNNClassifier, RNNRegressor
+from fastrnn.estimators import (
+    GRUClassifier,
+    GRURegressor,
+    LSTMClassifier,
+    LSTMRegressor,
+    RNNClassifier,
+    RNNRegressor,
+)
 from fastrnn.training import NonFiniteLossError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+CHECKED = {"learning_rate_init": 0.02, "n_threads": 1}
+
+
 @parametrize_with_checks(
     [
-        RNNClassifier((16,), cell="gru", max_iter=40, learning_rate_init=0.01, n_threads=1),
-        RNNRegressor((16,), cell="gru", max_iter=60, learning_rate_init=0.01, n_threads=1),
+        RNNClassifier((16,), cell="rnn", max_iter=30, **CHECKED),
+        LSTMClassifier((12,), max_iter=40, **CHECKED),
+        GRUClassifier((12,), max_iter=30, **CHECKED),
+        RNNRegressor((16,), cell="rnn", max_iter=60, **CHECKED),
+        LSTMRegressor((12,), max_iter=60, **CHECKED),
+        GRURegressor((12,), max_iter=60, **CHECKED),
     ]
 )
 def test_scikit_learn_contract(estimator, check):
@@ -109,8 +123,9 @@ def test_several_outputs_are_learnt_together_and_one_keeps_its_shape():
 
 def test_curves_and_counts_are_left_behind_and_only_a_late_end_warns():
     X, y = adding(60, 6, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="max_iter = 5"):
+    with pytest.warns(ConvergenceWarning, match="max_iter = 5") as warned:
         model = RNNRegressor((4,), max_iter=5, random_state=0).fit(X, y)
+    assert warned[0].filename == __file__  # it points at the line that called fit
     assert model.n_iter_ == len(model.loss_curve_) == len(model.grad_norm_curve_) == 5
     assert model.best_loss_ == min(model.loss_curve_) and model.loss_ == model.loss_curve_[-1]
     with warnings.catch_warnings():
@@ -132,8 +147,11 @@ def test_progress_bar_appears_only_when_asked_for(capfd):
     X, y = adding(30, 6, random_state=0)
     RNNRegressor((4,), max_iter=2).fit(X, y)
     assert capfd.readouterr() == ("", "")
-    RNNRegressor((4,), max_iter=2, verbose=True).fit(X, y)
-    assert "2/2" in capfd.readouterr().err
+    model = RNNRegressor((4,), max_iter=2, verbose=True).fit(X, y, X_val=X, y_val=y)
+    shown = capfd.readouterr().err
+    assert "2/2" in shown and f"loss={model.loss_:.4f}" in shown
+    assert f"validation_loss={model.validation_loss_curve_[-1]:.4f}" in shown
+    assert f"score={model.validation_scores_[-1]:.4f}" in shown
 
 
 def test_lists_of_sequences_go_through_model_selection(vowels):

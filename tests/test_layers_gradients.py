@@ -34,6 +34,11 @@ BODIES = {
         fastrnn.RNN(5, 6, **k),
         fastrnn.Dense(6, 3, activation="tanh", **k),
     ],
+    "variants-dense": lambda **k: [
+        fastrnn.LSTM(4, 5, num_layers=2, dropout=0.3, peepholes=True, recurrent_dropout=0.3, **k),
+        fastrnn.GRU(5, 6, layer_norm=True, zoneout=0.3, **k),
+        fastrnn.Dense(6, 3, **k),
+    ],
     "dense-gru-mean": lambda **k: [fastrnn.Dense(4, 5, **k), fastrnn.GRU(5, 3, **k), fastrnn.Pool("mean")],
 }
 

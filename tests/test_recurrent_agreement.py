@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from cases import (
-    CELLS,
     DTYPES,
     ENGINES,
     NUMERIC_TOLERANCE,
@@ -12,8 +11,10 @@ from cases import (
     as_state,
     assert_all_close,
     assert_near,
+    assert_slopes,
     build,
     data,
+    few,
     matrix,
     named,
     numeric_gradient,
@@ -22,13 +23,14 @@ from cases import (
     run_layer,
     run_reference,
 )
+from cells import EACH, VARIANTS
 
 pytestmark = pytest.mark.usefixtures("exact_threads")
 
 SMALL = {"hidden_size": 3, "input_size": 2, "batch_size": 3, "bias": True, "with_state": True}
 
 
-@over(matrix())
+@over(matrix() + few())
 def test_layer_agrees_with_the_reference(case):
     layer, given = build(case), data(case)
     results = run_layer(layer, given, n_threads=case.n_threads)
@@ -39,7 +41,7 @@ def test_layer_agrees_with_the_reference(case):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_layer_agrees_with_the_reference_on_a_long_sequence(cell, dtype, engine):
     case = Case(cell, dtype, engine, ragged=True, bidirectional=True, seq_len=150, batch_size=5, hidden_size=16)
     layer, given = build(case), data(case)
@@ -59,6 +61,18 @@ def test_layer_agrees_with_the_reference_on_a_long_sequence(cell, dtype, engine)
     + matrix(dtypes=("float64",), **SMALL)
 )
 def test_layer_backward_matches_numeric_gradient(case):
+    for name, array, gradient, loss in problems(case):
+        assert_near(gradient, numeric_gradient(loss, array), NUMERIC_TOLERANCE, name)
+
+
+@over(product(cells=tuple(VARIANTS), engine=ENGINES, bidirectional=(True,), num_layers=(2,), ragged=(True,)))
+def test_layer_backward_of_variants_matches_numeric_slopes(case, rng):
+    for name, array, gradient, loss in problems(case):
+        assert_slopes(loss, array, gradient, name, rng)
+
+
+def problems(case):
+    """Of each array that a result depends on: (its name, itself, the gradient by it, the loss that reads it)."""
     layer, given = build(case), data(case)
     results = run_layer(layer, given, n_threads=case.n_threads)
     given.x[given.padding], given.d_output[given.padding] = 0.0, 0.0
@@ -74,13 +88,13 @@ def test_layer_backward_matches_numeric_gradient(case):
         return loss()
 
     for name, array in {"x": given.x, **named("state_0", given.state_0)}.items():
-        assert_near(results[f"d_{name}"], numeric_gradient(loss, array), NUMERIC_TOLERANCE, name)
+        yield name, array, results[f"d_{name}"], loss
     for name, array in params.items():
-        assert_near(results[f"d_{name}"], numeric_gradient(loss_of_params, array), NUMERIC_TOLERANCE, name)
+        yield name, array, results[f"d_{name}"], loss_of_params
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_saturated_gates_agree_with_the_reference(cell, engine):
     """Pre-activations of several hundred: exp overflows in a careless sigmoid."""
     for dtype in DTYPES:
@@ -93,7 +107,7 @@ def test_saturated_gates_agree_with_the_reference(cell, engine):
         assert all(np.isfinite(value).all() for value in results.values())
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_both_engines_agree(cell):
     for dtype in DTYPES:
         case = Case(cell, dtype, ragged=True, bidirectional=True, num_layers=2, batch_size=33, hidden_size=37)
@@ -102,7 +116,7 @@ def test_both_engines_agree(cell):
         assert_all_close(run_layer(blas, given, n_threads=2), run_layer(native, given, n_threads=2), dtype)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_missing_final_gradient_stands_for_zeros(cell):
     case = Case(cell, ragged=True)
     layer, given = build(case), data(case)
@@ -117,7 +131,7 @@ def test_missing_final_gradient_stands_for_zeros(cell):
         np.testing.assert_array_equal(value, results[1][name], err_msg=name)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_gradients_are_added_until_they_are_set_to_zero(cell):
     case = Case(cell)
     layer, given = build(case), data(case)

@@ -4,7 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cases import CELLS, ENGINES, Case, assert_all_close, assert_same_bits, build, data, matrix, named, over
+from cases import ENGINES, Case, assert_all_close, assert_same_bits, build, data, few, matrix, named, over
+from cells import COMBINED, EACH
 
 import fastrnn
 
@@ -20,7 +21,7 @@ def run(layer, given, **options):
     return results, {f"d_{name}": grad.copy() for name, grad in layer.grads.items()}
 
 
-@over(matrix(engines=("native",), seq_len=(1, 7, 24), ragged=(False, True), num_layers=(1, 2)))
+@over(matrix(engines=("native",), seq_len=(1, 7, 24)) + few(cells=COMBINED, engine="native", seq_len=(7, 24)))
 def test_recomputed_segments_give_the_bits_of_kept_gates(case):
     layer, given = build(case), data(case)
     expected, grads = run(layer, given, n_threads=case.n_threads)
@@ -31,7 +32,7 @@ def test_recomputed_segments_give_the_bits_of_kept_gates(case):
         assert_all_close(recomputed, grads, case.dtype)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_recomputed_segments_agree_on_both_engines(cell):
     case = Case(cell, "float64", ENGINES[1], ragged=True, bidirectional=True, num_layers=2, seq_len=9, batch_size=5)
     layer, given = build(case), data(case)

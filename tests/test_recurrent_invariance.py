@@ -6,7 +6,6 @@ The native engine promises bits; the blas engine promises rounding.
 import numpy as np
 import pytest
 from cases import (
-    CELLS,
     DTYPES,
     THREADS,
     Case,
@@ -18,13 +17,17 @@ from cases import (
     assert_same_bits,
     build,
     data,
+    few,
     matrix,
     over,
+    product,
     run_layer,
 )
+from cells import COMBINED, EACH, VARIANTS
 
 pytestmark = pytest.mark.usefixtures("exact_threads")
 
+DEEP = {"bidirectional": (True,), "num_layers": (2,), "ragged": (True,)}
 BATCH_RESULTS = ("output", "cells", "forward output", "d_x")  # (seq_len, batch_size, ...)
 
 
@@ -57,7 +60,10 @@ def rows_of(results, rows, length=None):
     return chosen
 
 
-@over(matrix(engines=("native",), ragged=True, seq_len=5, batch_size=33, n_threads=1))
+@over(
+    matrix(engines=("native",), ragged=True, seq_len=5, batch_size=33, n_threads=1)
+    + product(cells=tuple(VARIANTS), dtype=DTYPES, hidden_size=(37,), **DEEP)
+)
 def test_sequence_alone_gets_the_bits_it_gets_in_a_shuffled_ragged_batch(case):
     layer, given = build(case), data(case)
     batch = {n_threads: run_layer(layer, given, n_threads=n_threads) for n_threads in THREADS}
@@ -77,7 +83,10 @@ def test_order_and_padding_of_a_batch_change_no_bit(case):
     assert_all_same_bits(rows_of(shuffled, slice(None), case.seq_len), rows_of(batch, rows))
 
 
-@over(matrix(engines=("native",), dtypes=(None,), dtype=DTYPES, n_threads=1))
+@over(
+    matrix(engines=("native",), dtypes=(None,), dtype=DTYPES, n_threads=1)
+    + few(cells=COMBINED, engine="native", n_threads=1)
+)
 def test_number_of_threads_changes_no_bit(case):
     """Of batches of every size, so that each way to share the work among threads comes up."""
     layer, given = build(case), data(case)
@@ -87,7 +96,7 @@ def test_number_of_threads_changes_no_bit(case):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_same_call_twice_gives_the_same_bits(cell, dtype):
     case = Case(cell, dtype, ragged=True, bidirectional=True, num_layers=2, batch_size=33)
     layer, given = build(case), data(case)
@@ -96,7 +105,10 @@ def test_same_call_twice_gives_the_same_bits(cell, dtype):
     assert_all_same_bits(run_layer(layer, given, n_threads=2), first)
 
 
-@over(matrix(engines=("blas",), dtypes=(None,), dtype=DTYPES, ragged=True, seq_len=5, batch_size=(7, 33)))
+@over(
+    matrix(engines=("blas",), dtypes=(None,), dtype=DTYPES, ragged=True, seq_len=5, batch_size=(7, 33))
+    + product(cells=COMBINED, engine=("blas",), dtype=DTYPES, n_threads=(4,), **DEEP)
+)
 def test_blas_engine_gives_a_sequence_alone_the_same_but_for_rounding(case):
     layer, given = build(case), data(case)
     batch = run_layer(layer, given, n_threads=case.n_threads)
@@ -118,7 +130,7 @@ def poison(given, n, value=np.nan):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=["nan", "inf"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_bad_value_in_one_row_changes_no_bit_of_another(cell, dtype, value):
     for bidirectional, n_threads, batch_size, hidden_size in [(False, 1, 7, 20), (True, 2, 33, 37), (True, 4, 7, 3)]:
         sizes = {"batch_size": batch_size, "hidden_size": hidden_size}
@@ -133,7 +145,7 @@ def test_bad_value_in_one_row_changes_no_bit_of_another(cell, dtype, value):
 
 @pytest.mark.parametrize("engine", ["native", "blas"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_nan_reaches_every_later_output_of_its_row(cell, dtype, engine):
     case = Case(cell, dtype, engine, num_layers=2, hidden_size=37)
     layer, given = build(case), data(case)
@@ -146,7 +158,7 @@ def test_nan_reaches_every_later_output_of_its_row(cell, dtype, engine):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_content_of_padding_changes_no_bit(cell, dtype):
     case = Case(cell, dtype, ragged=True, bidirectional=True, num_layers=2, batch_size=33, hidden_size=37)
     layer, given = build(case), data(case)
@@ -156,7 +168,7 @@ def test_content_of_padding_changes_no_bit(cell, dtype):
         assert_all_same_bits(run_layer(layer, given, n_threads=2), with_nan)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_row_of_length_zero_returns_its_initial_state(cell):
     case = Case(cell, "float32", bidirectional=True, num_layers=2, batch_size=3)
     layer, given = build(case), data(case)

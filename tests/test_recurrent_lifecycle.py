@@ -7,7 +7,6 @@ import threading
 import numpy as np
 import pytest
 from cases import (
-    CELLS,
     DTYPES,
     ENGINES,
     Case,
@@ -19,6 +18,7 @@ from cases import (
     named,
     run_layer,
 )
+from cells import EACH
 
 import fastrnn
 
@@ -31,7 +31,7 @@ def shift(layer):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_second_backward_of_a_forward_is_refused(cell, engine):
     case = Case(cell, engine=engine, num_layers=2)
     layer, given = build(case), data(case)
@@ -43,7 +43,7 @@ def test_second_backward_of_a_forward_is_refused(cell, engine):
     assert_all_same_bits(layer.grads, grads)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_backward_after_an_update_is_refused(cell):
     case = Case(cell)
     layer, given = build(case), data(case)
@@ -73,7 +73,7 @@ def test_version_moves_also_when_an_update_fails():
     assert_all_same_bits(run_layer(layer, given), run_layer(twin, given))
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_two_forwards_may_wait_for_their_backwards(cell):
     """In any order: neither uses the buffers of the other."""
     case = Case(cell, num_layers=2)
@@ -89,7 +89,7 @@ def test_two_forwards_may_wait_for_their_backwards(cell):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_state_dict_round_trip_changes_no_bit(cell, dtype):
     case = Case(cell, dtype, num_layers=2, bidirectional=True)
     layer, given = build(case), data(case)
@@ -114,7 +114,7 @@ def test_state_dict_is_converted_to_the_dtype_of_the_layer():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_bound_weights_are_used_as_they_are_at_each_call(cell, engine):
     case = Case(cell, engine=engine)
     layer, twin, given = build(case), build(case), data(case)
@@ -163,7 +163,7 @@ def test_random_state_decides_the_first_weights(kind):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_calls_from_four_python_threads_at_once_give_what_each_gives_alone(cell, engine, exact_threads):
     """The first of them packs the weights while the others already ask for them."""
     case = Case(cell, "float32", engine, ragged=True, num_layers=2, hidden_size=37)

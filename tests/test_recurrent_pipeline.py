@@ -1,7 +1,7 @@
 """Layers side by side, each on a thread of its own some steps behind the one below: the same bits."""
 
-import pytest
-from cases import DTYPES, Case, as_arrays, assert_same_bits, build, data, product
+from cases import DTYPES, Case, as_arrays, assert_same_bits, build, data, over, product
+from cells import VARIANTS
 
 from fastrnn import _threads
 from fastrnn.layers import _plan
@@ -9,7 +9,10 @@ from fastrnn.layers import _plan
 OPTIONS = {"num_layers": (2, 3), "seq_len": (1, 5, 40), "batch_size": (1, 5), "dtype": DTYPES}
 
 
-@pytest.mark.parametrize("case", product(**OPTIONS), ids=str)
+LONG = {"num_layers": (3,), "seq_len": (40,), "batch_size": (5,), "dtype": DTYPES}
+
+
+@over(product(**OPTIONS) + product(cells=tuple(VARIANTS), **LONG))
 def test_layers_side_by_side_give_the_bits_of_one_after_the_other(case, monkeypatch):
     layer, given = build(case), data(case)
     output, state_n = layer(given.x, given.state_0, n_threads=1)

@@ -3,44 +3,48 @@
 import numpy as np
 import pytest
 from cases import (
-    CELLS,
     NUMERIC_TOLERANCE,
     Case,
     as_arrays,
     as_state,
     assert_near,
+    assert_slopes,
     data,
+    named,
     numeric_gradient,
     over,
     product,
     run_reference,
 )
+from cells import KINDS, VARIANTS, draw_masks, random_params
 
 from fastrnn.reference import stack
 
 SMALL = {"hidden_size": (2,), "input_size": (2,), "batch_size": (3,)}
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+MEDIUM = {"hidden_size": (6,), "input_size": (3,), "batch_size": (4,)}
 
 
-def random_params(case):
-    """Parameters under the names and in the shapes of torch.nn."""
-    rng = np.random.default_rng(case.seed)
-    rows = GATES[CELLS[case.cell].reference] * case.width
-    directions = ("", "_reverse") if case.bidirectional else ("",)
-    params = {}
-    for layer in range(case.num_layers):
-        input_size = len(directions) * case.output_size if layer else case.input_size
-        for ending in directions:
-            shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, case.output_size)}
-            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if case.bias else {}
-            shapes |= {"weight_hr": (case.output_size, case.width)} if CELLS[case.cell].projected else {}
-            params |= {f"{kind}_l{layer}{ending}": rng.uniform(-1, 1, shape) for kind, shape in shapes.items()}
-    return params
+def forward(case, params, *arguments, masks=None):
+    cell = KINDS[case.cell]
+    return stack.forward(params, *arguments, cell=cell.reference, masks=masks, **cell.reference_options)
 
 
-def forward(case, params, *arguments):
-    cell = CELLS[case.cell]
-    return stack.forward(params, *arguments, cell=cell.reference, **cell.options)
+def problem(case, masks=None):
+    """Return (gradients by the reference, the arrays they are by, the loss that reads those arrays)."""
+    params, given = random_params(case), data(case)
+    state_0 = as_state([a.copy() for a in as_arrays(given.state_0)]) if case.with_state else None
+    gradients = run_reference(case, params, given, masks=masks)
+    padding = given.padding
+    given.x[padding] = 0.0  # differences between NaN say nothing
+    d_output = np.where(padding[..., None], 0.0, given.d_output)
+
+    def loss():
+        (output, state_n, _), _ = forward(case, params, given.x, state_0, given.lengths, masks=masks)
+        ends = zip(as_arrays(state_n), as_arrays(given.d_state_n), strict=True)
+        return (output * d_output).sum() + sum((s * d).sum() for s, d in ends)
+
+    arrays = params | {"x": given.x} | (named("state_0", state_0) if case.with_state else {})
+    return gradients, arrays, loss
 
 
 @over(
@@ -49,27 +53,28 @@ def forward(case, params, *arguments):
     + product(bias=(False,), with_state=(False,), **SMALL)
 )
 def test_reference_backward_matches_numeric_gradient(case):
-    params, given = random_params(case), data(case)
-    state_0 = as_state([a.copy() for a in as_arrays(given.state_0)]) if case.with_state else None
-    padding = given.padding
-    d_output = np.where(padding[..., None], 0.0, given.d_output)
-
-    def loss():
-        (output, state_n, _), _ = forward(case, params, given.x, state_0, given.lengths)
-        ends = zip(as_arrays(state_n), as_arrays(given.d_state_n), strict=True)
-        return (output * d_output).sum() + sum((s * d).sum() for s, d in ends)
-
-    expected = run_reference(case, params, given)
-    for name, array in params.items():
-        assert_near(expected[f"d_{name}"], numeric_gradient(loss, array), NUMERIC_TOLERANCE, name)
-    if case.with_state:
-        for k, array in enumerate(as_arrays(state_0)):
-            assert_near(expected[f"d_state_0[{k}]"], numeric_gradient(loss, array), NUMERIC_TOLERANCE, f"state_0[{k}]")
-    given.x[padding] = 0.0  # differences between NaN say nothing
-    assert_near(expected["d_x"], numeric_gradient(loss, given.x), NUMERIC_TOLERANCE, "x")
+    gradients, arrays, loss = problem(case)
+    for name, array in arrays.items():
+        assert_near(gradients[f"d_{name}"], numeric_gradient(loss, array), NUMERIC_TOLERANCE, name)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@over(product(cells=tuple(VARIANTS), bias=(False,), with_state=(False,), **MEDIUM))
+def test_reference_backward_of_variants_matches_numeric_slopes(case, rng):
+    check_slopes(case, None, rng)
+
+
+@over(product(cells=tuple(VARIANTS), bidirectional=(True,), num_layers=(2,), ragged=(True,), **MEDIUM))
+def test_reference_backward_with_masks_matches_numeric_slopes(case, rng):
+    check_slopes(case, draw_masks(case, rng), rng)
+
+
+def check_slopes(case, masks, rng):
+    gradients, arrays, loss = problem(case, masks)
+    for name, array in arrays.items():
+        assert_slopes(loss, array, gradients[f"d_{name}"], name, rng)
+
+
+@pytest.mark.parametrize("cell", KINDS)
 def test_reference_of_a_ragged_batch_is_each_sequence_alone(cell):
     case = Case(cell, bidirectional=True, num_layers=2, ragged=True, batch_size=7)
     params, given = random_params(case), data(case)
@@ -83,7 +88,7 @@ def test_reference_of_a_ragged_batch_is_each_sequence_alone(cell):
             np.testing.assert_allclose(a[:, n : n + 1], b, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", KINDS)
 def test_reverse_direction_of_the_reference_is_the_forward_one_over_reversed_time(cell):
     case = Case(cell, bidirectional=True)
     params, given = random_params(case), data(case)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from cases import (
-    CELLS,
     DTYPES,
     ENGINES,
     Case,
@@ -13,10 +12,12 @@ from cases import (
     assert_same_bits,
     build,
     data,
+    few,
     matrix,
     named,
     over,
 )
+from cells import EACH
 
 STREAM = {"bidirectional": False, "with_state": False, "ragged": False, "n_threads": 1}
 
@@ -27,7 +28,7 @@ def run_steps(stepper, x):
     return {"output": output, **named("state_n", stepper.state)}
 
 
-@over(matrix(**STREAM))
+@over(matrix(**STREAM) + few(**STREAM))
 def test_steps_equal_one_call(case):
     """Bit for bit on the native engine, to rounding on the other."""
     layer, given = build(case), data(case)
@@ -41,7 +42,7 @@ def test_steps_equal_one_call(case):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_stepper_for_one_sequence_gives_the_bits_of_its_row_in_a_batch(cell, dtype):
     case = Case(cell, dtype, num_layers=2, hidden_size=37, batch_size=33)
     layer, given = build(case), data(case)
@@ -52,7 +53,7 @@ def test_stepper_for_one_sequence_gives_the_bits_of_its_row_in_a_batch(cell, dty
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_results_of_a_stepper_are_never_views(cell, engine):
     case = Case(cell, engine=engine, num_layers=2)
     layer, given = build(case), data(case)
@@ -71,7 +72,7 @@ def test_results_of_a_stepper_are_never_views(cell, engine):
     assert_same_bits(kept[-1][1], expected["output"][-1])
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_step_fills_and_returns_out(cell):
     case = Case(cell, "float32")
     layer, given = build(case), data(case)
@@ -82,7 +83,7 @@ def test_step_fills_and_returns_out(cell):
         assert_same_bits(out, y)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_reset_goes_back_to_the_state_of_zeros(cell):
     case = Case(cell)
     layer, given = build(case), data(case)
@@ -94,7 +95,7 @@ def test_reset_goes_back_to_the_state_of_zeros(cell):
     assert_all_same_bits(run_steps(stepper, given.x), first)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_stepper_keeps_the_weights_it_was_made_with(cell):
     case = Case(cell)
     layer, given = build(case), data(case)
@@ -107,7 +108,7 @@ def test_stepper_keeps_the_weights_it_was_made_with(cell):
     assert not np.array_equal(run_steps(layer.stepper(case.batch_size), given.x)["output"], expected["output"])
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EACH)
 def test_two_steppers_of_one_layer_do_not_meet(cell):
     case = Case(cell)
     layer, given = build(case), data(case)

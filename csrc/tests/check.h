@@ -16,6 +16,9 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
+// Kernels that run without a variant come first in a table.
+enum { PLAIN_FORWARD = FR_PROJECT + 1, PLAIN_BACKWARD = FR_D_PROJECT + 1 };
+
 extern long checks, failures;
 
 // One counted check; the first failures are printed with a printf-like explanation.
@@ -69,5 +72,7 @@ void test_math(const fr_kernels *k);
 void test_product(const fr_kernels *k);
 void test_forward(const fr_kernels *k);
 void test_backward(const fr_kernels *k);
+void test_activation(const fr_kernels *k);
+void test_variant(const fr_kernels *k);
 
 #endif

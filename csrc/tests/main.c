@@ -152,6 +152,8 @@ int main(void)
             test_product(k);
             test_forward(k);
             test_backward(k);
+            test_activation(k);
+            test_variant(k);
             printf("\n");
         }
     }

@@ -1,4 +1,4 @@
-// The backward kernels against central differences of the equations in double.
+// The backward kernels of the plain cells against central differences of the equations in double.
 #include <stddef.h>
 
 #include "cells.h"
@@ -121,7 +121,7 @@ static void run(const fixture *x, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t u0, p
     x->k->backward[x->kernel](&s);
 }
 
-static const char *const names[FR_BACKWARD_KERNELS] = {
+static const char *const names[PLAIN_BACKWARD] = {
     [FR_D_RNN_TANH] = "d_rnn_tanh", [FR_D_RNN_RELU] = "d_rnn_relu", [FR_D_LSTM] = "d_lstm", [FR_D_GRU] = "d_gru",
     [FR_D_GRU_CANDIDATE] = "d_gru_candidate", [FR_D_GRU_RESET] = "d_gru_reset", [FR_D_PROJECT] = "d_project",
 };
@@ -220,7 +220,7 @@ static void check_case(const fr_kernels *k, int kernel, ptrdiff_t rows, ptrdiff_
 void test_backward(const fr_kernels *k)
 {
     const ptrdiff_t VL = k->lanes, sizes[] = {1, VL, VL + 1, 3 * VL - 1}, rows[] = {1, 2, 5};
-    for (int kernel = 0; kernel < FR_BACKWARD_KERNELS; kernel++)
+    for (int kernel = 0; kernel < PLAIN_BACKWARD; kernel++)
         for (size_t n = 0; n < COUNT(sizes); n++)
             for (size_t m = 0; m < COUNT(rows); m++)
                 for (int with_output = 0; with_output < 2; with_output++)

@@ -1,4 +1,4 @@
-// The forward kernels against the equations in double, and the bits of all the ways to run a step against each other.
+// The forward kernels of the plain cells against the equations in double, and the bits of all the ways to run a step against each other.
 #include "cells.h"
 #include "check.h"
 
@@ -6,7 +6,7 @@
 static const struct {
     const char *name;
     int blocks, x_block, h_block;
-} kernels[FR_FORWARD_KERNELS] = {
+} kernels[PLAIN_FORWARD] = {
     [FR_RNN_TANH] = {"rnn_tanh", 1, 0, 0},   [FR_RNN_RELU] = {"rnn_relu", 1, 0, 0},
     [FR_LSTM] = {"lstm", 4, 0, 0},           [FR_GRU] = {"gru", 4, 0, 1},
     [FR_GRU_RESET] = {"gru_reset", 3, 1, 1}, [FR_GRU_CANDIDATE] = {"gru_candidate", 3, 0, 0},
@@ -289,7 +289,7 @@ void test_forward(const fr_kernels *k)
     const ptrdiff_t VL = k->lanes, sizes[] = {1, VL, VL + 1, 4 * VL, 5 * VL - 1, 9 * VL + 1};
     static const ptrdiff_t sums[][2] = {{0, 0}, {9, 1}, {1, 6}, {5, 0}};  // K, X
     CHECK(!k->input[FR_PROJECT] && !k->x_columns[FR_PROJECT], "%s: the projection has no input", k->isa);
-    for (int kernel = 0; kernel < FR_FORWARD_KERNELS; kernel++)
+    for (int kernel = 0; kernel < PLAIN_FORWARD; kernel++)
         for (size_t n = 0; n < COUNT(sizes); n++)
             for (ptrdiff_t rows = 1; rows <= 9; rows++)
                 for (size_t i = 0; i < COUNT(sums); i++)

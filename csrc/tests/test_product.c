@@ -1,4 +1,5 @@
-// pack, pack_rows, product and add_rows against one loop, bit for bit: every element is a chain with k ascending.
+// pack, pack_rows, product, add_rows and multiply_rows against one loop, bit for bit: every element of a product is a
+// chain with k ascending.
 #include "check.h"
 
 static int is_fused(const fr_kernels *k)
@@ -101,6 +102,23 @@ static void check_add_rows(const fr_kernels *k, ptrdiff_t M, ptrdiff_t N)
     for (size_t n = 0; n < COUNT(all); n++) array_free(all[n]);
 }
 
+static void check_multiply_rows(const fr_kernels *k, ptrdiff_t M, ptrdiff_t N, int add)
+{
+    matrix a = matrix_random(k->itemsize, M, N, -1, 1), b = matrix_random(k->itemsize, M, N, -1, 1);
+    matrix c = matrix_random(k->itemsize, M, N, -1, 1), before = matrix_copy(c);
+    k->multiply_rows(a.elements.data, a.ld, b.elements.data, b.ld, M, N, c.elements.data, c.ld, add);
+    for (ptrdiff_t m = 0; m < M; m++)
+        for (ptrdiff_t n = 0; n < N; n++) {
+            const double product = entry(a, m, n) * entry(b, m, n), start = add ? entry(before, m, n) : -0.0;
+            const double want = k->itemsize == 8 ? start + product : (float)start + (float)product;
+            CHECK(entry(c, m, n) == want, "%s multiply_rows (%td, %td), add %d: c[%td, %td] is %a, not %a", k->isa, M,
+                  N, add, m, n, entry(c, m, n), want);
+        }
+    CHECK(has_margins(c), "%s multiply_rows (%td, %td) wrote past a row", k->isa, M, N);
+    matrix *all[] = {&a, &b, &c, &before};
+    for (size_t n = 0; n < COUNT(all); n++) matrix_free(all[n]);
+}
+
 void test_product(const fr_kernels *k)
 {
     const ptrdiff_t VL = k->lanes;
@@ -110,6 +128,7 @@ void test_product(const fr_kernels *k)
         for (size_t m = 0; m < COUNT(heights); m++) {
             for (size_t i = 0; i < COUNT(sums); i++) check_product(k, heights[m], widths[n], sums[i], (int)(m + n) % 2);
             check_add_rows(k, heights[m], widths[n]);
+            for (int add = 0; add < 2; add++) check_multiply_rows(k, heights[m], widths[n], add);
         }
         for (ptrdiff_t most = 1; most <= 7; most++) check_pack_rows(k, 7, widths[n], most);
         for (ptrdiff_t panel = 1; panel <= FR_PANEL_MAX; panel++)

@@ -3,17 +3,22 @@
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
+from fastrnn._core.kernels cimport fr_variant
 from fastrnn._core.loops cimport Loop, Matrix
 
 
 cdef class Direction:
     cdef Loop forward, backward
+    cdef fr_variant variant
     cdef readonly object pack
     cdef object _held
     cdef ptrdiff_t H, Hp, Rp, gate_width, kept_width, scratch_columns
-    cdef bint has_mid, projects, is_native
+    cdef ptrdiff_t extra_width, norm_at     # columns of an extra row, and where those of a norm begin
+    cdef bint has_mid, has_d_mid, projects, has_norm
+    cdef readonly bint is_fused             # the kernels multiply for themselves
     cdef int type_number
     cdef const Loop *backward_loop(self)
+    cdef _take(self, variant)
 
 
 cdef struct Batch:
@@ -107,3 +112,12 @@ cdef inline void load_state(Matrix target, Matrix source, ptrdiff_t N, ptrdiff_t
         memset(target.data, 0, N * target.ld * itemsize)
     if source.data != NULL:
         copy_rows(target, source, N, columns * itemsize, itemsize)
+
+
+cdef inline void take_masks(Loop *loop, masks):
+    """Bind what a call drops: a `fastrnn.layers._masks.Masks` in packed order."""
+    if masks.zone_h is not None:
+        loop.zone_h = matrix(masks.zone_h)
+    if masks.zone_c is not None:
+        loop.zone_c = matrix(masks.zone_c)
+    loop.mask = matrix(masks.recurrent)

@@ -18,7 +18,8 @@ cdef void sum_gradients(const Loop *loop, int rank, int size) noexcept nogil:
     cdef int i
     for i in range(loop.n_outers):
         _add_outer(loop, &loop.outers[i], rank, size)
-    _add_bias(loop, rank, size)
+    _add_rows(loop, loop.gates, loop.gates_width, loop.d_bias, rank, size)
+    _add_rows(loop, loop.extra, loop.sums_width, loop.d_extra, rank, size)
     _input_gradient(loop, rank, size)
 
 
@@ -87,14 +88,15 @@ cdef void _pack_block(const Loop *loop, const Outer *outer, ptrdiff_t k, ptrdiff
             t += 1
 
 
-cdef void _add_bias(const Loop *loop, int rank, int size) noexcept nogil:
+cdef void _add_rows(const Loop *loop, Matrix rows, ptrdiff_t width, void *target, int rank, int size) noexcept nogil:
+    """Add the sum of all rows to `target`, unless it is NULL."""
     cdef Share share
     cdef ptrdiff_t u0, u1, lanes = loop.kernels.lanes
     share.part, share.parts = rank, size
-    units_of(&share, loop.gates_width // lanes, FR_PANEL_MAX, &u0, &u1)
-    if loop.d_bias != NULL and u1 > u0:
-        loop.kernels.add_rows(loop.gates.data + u0 * lanes * loop.itemsize, loop.gates.ld, offset_of(loop, loop.T),
-                              (u1 - u0) * lanes, <char *>loop.d_bias + u0 * lanes * loop.itemsize)
+    units_of(&share, width // lanes, FR_PANEL_MAX, &u0, &u1)
+    if target != NULL and u1 > u0:
+        loop.kernels.add_rows(rows.data + u0 * lanes * loop.itemsize, rows.ld, offset_of(loop, loop.T),
+                              (u1 - u0) * lanes, <char *>target + u0 * lanes * loop.itemsize)
 
 
 cdef void _input_gradient(const Loop *loop, int rank, int size) noexcept nogil:
@@ -104,7 +106,7 @@ cdef void _input_gradient(const Loop *loop, int rank, int size) noexcept nogil:
     if end <= begin:
         return
     p.M, p.N, p.K = end - begin, loop.X, loop.x_width
-    p.a, p.a_row, p.a_col, p.b = row_of(loop, loop.gates, begin), loop.gates.ld, 1, loop.w_ih
+    p.a, p.a_row, p.a_col, p.b = row_of(loop, loop.d_input, begin), loop.d_input.ld, 1, loop.w_ih
     p.c, p.ldc = row_of(loop, loop.d_x, begin), loop.d_x.ld
     memset(p.c, 0, p.M * p.ldc * loop.itemsize)
     loop.product(&p, loop.itemsize)

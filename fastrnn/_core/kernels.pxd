@@ -1,7 +1,22 @@
 # csrc/fr_kernels.h for Cython. Shapes and contracts stand there.
 
 cdef extern from "fr_kernels.h" nogil:
-    const int FR_FUNCTIONS, FR_FORWARD_KERNELS, FR_BACKWARD_KERNELS, FR_PANEL_MAX
+    const int FR_FUNCTIONS, FR_FORWARD_KERNELS, FR_BACKWARD_KERNELS, FR_PANEL_MAX, FR_RSTD
+    const int FR_GRU_RESET, FR_D_GRU_RESET
+
+    ctypedef struct fr_activation:
+        int kind
+        double alpha, beta
+
+    ctypedef struct fr_variant:
+        fr_activation gate, candidate, output
+        double clip
+        ptrdiff_t peepholes, blocks
+        int projects
+        const void *peephole
+        const void *norm_x
+        const void *norm_h
+        const void *norm_c
 
     ctypedef struct fr_step:
         ptrdiff_t rows, H, Hp, u0, u1
@@ -13,7 +28,7 @@ cdef extern from "fr_kernels.h" nogil:
         const void *a
         ptrdiff_t K, lda
         const void *w
-        const void *product
+        void *product
         ptrdiff_t ld_product
         void *gates
         ptrdiff_t ld_gates
@@ -28,6 +43,12 @@ cdef extern from "fr_kernels.h" nogil:
         ptrdiff_t ld_h
         void *mid
         ptrdiff_t ld_mid
+        const fr_variant *variant
+        const void *zone_h
+        const void *zone_c
+        ptrdiff_t ld_zone_h, ld_zone_c
+        void *extra
+        ptrdiff_t ld_extra
 
     ctypedef struct fr_step_back:
         ptrdiff_t rows, H, Hp, u0, u1
@@ -49,6 +70,12 @@ cdef extern from "fr_kernels.h" nogil:
         ptrdiff_t ld_mid
         void *d_mid
         ptrdiff_t ld_d_mid
+        const fr_variant *variant
+        const void *zone_h
+        const void *zone_c
+        ptrdiff_t ld_zone_h, ld_zone_c
+        void *extra
+        ptrdiff_t ld_extra
 
     ctypedef struct fr_product:
         ptrdiff_t M, N, K
@@ -68,12 +95,14 @@ cdef extern from "fr_kernels.h" nogil:
                           void *out) noexcept nogil
         void (*product)(const fr_product *p) noexcept nogil
         void (*add_rows)(const void *a, ptrdiff_t lda, ptrdiff_t M, ptrdiff_t N, void *y) noexcept nogil
-        ptrdiff_t panel_units[7]
-        ptrdiff_t x_columns[7]
-        ptrdiff_t h_columns[7]
-        void (*forward[7])(const fr_step *s) noexcept nogil
-        void (*input[7])(const fr_step *s) noexcept nogil
-        void (*backward[7])(const fr_step_back *s) noexcept nogil
+        void (*multiply_rows)(const void *a, ptrdiff_t lda, const void *b, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N,
+                              void *c, ptrdiff_t ldc, int add) noexcept nogil
+        ptrdiff_t panel_units[9]
+        ptrdiff_t x_columns[9]
+        ptrdiff_t h_columns[9]
+        void (*forward[9])(const fr_step *s) noexcept nogil
+        void (*input[9])(const fr_step *s) noexcept nogil
+        void (*backward[9])(const fr_step_back *s) noexcept nogil
 
     const fr_kernels *fr_kernels_find(const char *isa, ptrdiff_t itemsize)
     unsigned long long fr_flush_enter()

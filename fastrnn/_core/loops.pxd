@@ -1,9 +1,9 @@
 # One direction of one layer over all steps, as `loops.pyx` runs it.
 
-from fastrnn._core.kernels cimport fr_flag, fr_kernels, pack_rows_function, product_function
+from fastrnn._core.kernels cimport fr_flag, fr_kernels, fr_variant, pack_rows_function, product_function
 
 cdef enum:
-    KERNELS_MAX = 2
+    KERNELS_MAX = 3
     GATES_MAX = 4
     OUTERS_MAX = 4
 
@@ -45,6 +45,8 @@ cdef struct Loop:
     Operator operators[KERNELS_MAX]
     ptrdiff_t X, R
     const void *bias
+    const fr_variant *variant       # NULL: the plain cell
+    Matrix zone_h, zone_c           # factors of zoneout by packed row, or of all rows (ld = 0)
 
     # a call
     ptrdiff_t T, N
@@ -56,6 +58,10 @@ cdef struct Loop:
     ptrdiff_t gates_rows
     Matrix out, h_0, c_0, cells, mid, scratch, inner
     Matrix d_out, dh, dc, d_mid
+    Matrix extra        # (S, ...) of a variant, in training
+    Matrix mask         # (N, R) factors of h_prev where it meets recurrent weights, in training; and the products:
+    Matrix masked       # (S, R)
+    Matrix d_masked     # (N, Rp) backward: gradient of masked, of this step
     fr_flag *flags      # of the threads of this direction, for their barrier
 
     # backward, after the steps
@@ -63,6 +69,9 @@ cdef struct Loop:
     Outer outers[OUTERS_MAX]
     void *d_bias        # (gates_width) += sum of the rows of gates
     ptrdiff_t gates_width
+    void *d_extra       # (sums_width) += sum of the rows of extra
+    ptrdiff_t sums_width
+    Matrix d_input, d_hidden    # gradients of both products: gates, or parts of extra
     Matrix d_x          # (S, X), filled
     const void *w_ih    # the engine's form of (x_width, X)
     ptrdiff_t x_width

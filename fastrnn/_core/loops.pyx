@@ -14,7 +14,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from fastrnn._core.kernels cimport (
-    FR_PANEL_MAX, fr_barrier_wait, fr_flag, fr_product, fr_step, fr_step_back, fr_team_rank, fr_team_size,
+    FR_D_GRU_RESET, FR_GRU_RESET, FR_PANEL_MAX, fr_barrier_wait, fr_flag, fr_product, fr_step, fr_step_back,
+    fr_team_rank, fr_team_size,
 )
 from fastrnn._core.gradients cimport sum_gradients
 from fastrnn._core.native cimport flush_enter, flush_restore
@@ -151,6 +152,8 @@ cdef void _forward_steps(Loop *loop, const Share *share, ptrdiff_t step, ptrdiff
         if run.has_x and not loop.keep:
             origin = loop.gates.data - offset_of(loop, run.t) * loop.gates.ld * loop.itemsize
         run.origin = origin
+        if loop.mask.data != NULL:
+            _step_rows(loop, NULL, share, &run, _mask_state)
         for i in range(loop.n_operators):
             _step_rows(loop, &loop.operators[i], share, &run, _forward_step)
             fr_barrier_wait(loop.flags, share.rank, share.parts)
@@ -205,6 +208,18 @@ cdef void _step_rows(const Loop *loop, const Operator *op, const Share *share, R
         step(loop, op, share, run)
 
 
+cdef void _mask_state(const Loop *loop, const Operator *op, const Share *share, const Run *run) noexcept nogil:
+    """What the recurrent weights of a step see of the state."""
+    cdef ptrdiff_t stride = share.stride, row = share.first + run.begin * stride
+    cdef ptrdiff_t now = offset_of(loop, run.t) + row
+    cdef Matrix h_prev = loop.out if run.before >= 0 else loop.h_0
+    cdef ptrdiff_t last = offset_of(loop, run.before) + row if run.before >= 0 else row
+    loop.kernels.multiply_rows(
+        row_of(loop, h_prev, last), h_prev.ld * stride, row_of(loop, loop.mask, row), loop.mask.ld * stride,
+        run.end - run.begin, loop.R, row_of(loop, loop.masked, now), loop.masked.ld * stride, False,
+    )
+
+
 cdef void _forward_step(const Loop *loop, const Operator *op, const Share *share, const Run *run) noexcept nogil:
     """One kernel of one step."""
     cdef fr_step s
@@ -233,10 +248,24 @@ cdef void _forward_step(const Loop *loop, const Operator *op, const Share *share
         s.c_prev, s.ld_c_prev = s.c, s.ld_c
     s.a = <const void *>s.mid if op.from_mid else s.h_prev
     s.lda = s.ld_mid if op.from_mid else s.ld_h_prev
+    if loop.variant != NULL:
+        s.variant = loop.variant
+        s.zone_h, s.ld_zone_h = _zone(loop, loop.zone_h, now), loop.zone_h.ld * stride
+        s.zone_c, s.ld_zone_c = _zone(loop, loop.zone_c, now), loop.zone_c.ld * stride
+        if loop.extra.data != NULL:
+            s.extra, s.ld_extra = row_of(loop, loop.extra, now), loop.extra.ld * stride
+    if loop.mask.data != NULL and not op.from_mid:
+        s.a, s.lda = row_of(loop, loop.masked, now), loop.masked.ld * stride
+        if op.kernel == FR_GRU_RESET:
+            s.h_prev, s.ld_h_prev = s.a, s.lda
     s.w, s.K = op.w, op.K
-    if loop.product != NULL:
+    if loop.product != NULL and op.w != NULL:
         _multiply_ahead(loop, op, &s, row, stride)
     loop.kernels.forward[op.kernel](&s)
+
+
+cdef inline char *_zone(const Loop *loop, Matrix zone, ptrdiff_t now) noexcept nogil:
+    return NULL if zone.data == NULL else row_of(loop, zone, now)
 
 
 cdef void _multiply_ahead(const Loop *loop, const Operator *op, fr_step *s, ptrdiff_t row,
@@ -263,8 +292,22 @@ cdef void _backward_share(Loop *loop, const Share *share) noexcept nogil:
             _step_rows(loop, &loop.operators[i], share, &run, _backward_step)
             fr_barrier_wait(loop.flags, share.rank, share.parts)
             _multiply_back(loop, &loop.operators[i], share, run.t)
+        if loop.mask.data != NULL:
+            _unmask(loop, share, run.t)
     fr_barrier_wait(loop.flags, share.rank, share.size)
     sum_gradients(loop, share.rank, share.size)
+
+
+cdef void _unmask(const Loop *loop, const Share *share, ptrdiff_t t) noexcept nogil:
+    """Hand the gradient of the masked state on to that of the state."""
+    cdef ptrdiff_t rows = _count(share, rows_at(loop, t)), stride = share.stride, i
+    cdef char *d_masked = row_of(loop, loop.d_masked, share.first)
+    loop.kernels.multiply_rows(
+        d_masked, loop.d_masked.ld * stride, row_of(loop, loop.mask, share.first), loop.mask.ld * stride, rows, loop.R,
+        row_of(loop, loop.dh, share.first), loop.dh.ld * stride, True,
+    )
+    for i in range(rows):
+        memset(d_masked + i * loop.d_masked.ld * stride * loop.itemsize, 0, loop.d_masked.ld * loop.itemsize)
 
 
 # The projected LSTM keeps two things for its weight gradients: the gradient of its output, which the projection's
@@ -298,6 +341,14 @@ cdef void _backward_step(const Loop *loop, const Operator *op, const Share *shar
         s.d_mid, s.ld_d_mid = row_of(loop, loop.d_mid, row), loop.d_mid.ld * stride
     if mid.data != NULL:
         s.mid, s.ld_mid = row_of(loop, mid, now), mid.ld * stride
+    if loop.variant != NULL:
+        s.variant = loop.variant
+        s.zone_h, s.ld_zone_h = _zone(loop, loop.zone_h, now), loop.zone_h.ld * stride
+        s.zone_c, s.ld_zone_c = _zone(loop, loop.zone_c, now), loop.zone_c.ld * stride
+        s.extra, s.ld_extra = row_of(loop, loop.extra, now), loop.extra.ld * stride
+    if loop.mask.data != NULL and op.kernel == FR_D_GRU_RESET:
+        s.h_prev, s.ld_h_prev = row_of(loop, loop.masked, now), loop.masked.ld * stride
+        s.dh, s.ld_dh = row_of(loop, loop.d_masked, row), loop.d_masked.ld * stride
     loop.kernels.backward[op.kernel](&s)
 
 
@@ -307,8 +358,8 @@ cdef void _multiply_back(const Loop *loop, const Operator *op, const Share *shar
     cdef ptrdiff_t u0, u1, first
     cdef ptrdiff_t lanes = loop.kernels.lanes, stride = share.stride
     cdef ptrdiff_t now = offset_of(loop, t) + share.first
-    cdef Matrix a = _mid(loop, op) if op.from_mid else loop.gates
-    cdef Matrix c = loop.d_mid if op.into_mid else loop.dh
+    cdef Matrix a = _mid(loop, op) if op.from_mid else loop.d_hidden
+    cdef Matrix c = loop.d_mid if op.into_mid else loop.dh if loop.mask.data == NULL else loop.d_masked
     units_of(share, (op.N + lanes - 1) // lanes, FR_PANEL_MAX, &u0, &u1)
     first = u0 * lanes
     p.M, p.N, p.K = _count(share, rows_at(loop, t)), min(op.N, u1 * lanes) - first, op.K

@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 
 from fastrnn._core.directions cimport (
     Batch, Direction, States, batch_of, bind, copy_rows, empty, is_plain, load_state, matrix, state_of, states_of,
+    take_masks,
 )
 from fastrnn._core.loops cimport Loop, Matrix, run_forward, run_pipeline
 
@@ -54,13 +55,13 @@ cdef inline ptrdiff_t _cut(char **free_space, Matrix *m, ptrdiff_t rows, ptrdiff
 cdef ptrdiff_t _cut_scratch(Loop *loop, Direction own, char **free_space) noexcept nogil:
     """The matrices that live as long as the call; return their bytes."""
     cdef ptrdiff_t N = loop.N, size = 0, item = loop.itemsize
-    if own.is_native and not loop.keep:
+    if own.is_fused and not loop.keep:
         size += _cut(free_space, &loop.gates, max(N, loop.gates_rows), own.gate_width, item)
     if loop.has_cell and not loop.per_step_cells:
         size += _cut(free_space, &loop.c_0, N, own.Hp, item)
     if own.has_mid:
         size += _cut(free_space, &loop.mid, N, own.Hp, item)
-    if not own.is_native:
+    if not own.is_fused:
         size += _cut(free_space, &loop.scratch, N, own.scratch_columns, item)
     return size + _cut(free_space, &loop.h_0, N, loop.R, item)
 
@@ -73,21 +74,21 @@ cdef struct Plan:
 
 
 cdef object _run(list directions, x_array, Matrix *x, out_array, Matrix *out, const Batch *batch, States states,
-                 States states_n, bint keep, bint keep_cells, Plan plan):
+                 States states_n, bint keep, bint keep_cells, list masks, Plan plan):
     """Run a loop for each direction; return lists (cells, kept), empty where nothing is to be kept."""
     cdef Loop *loops = <Loop *>malloc(len(directions) * sizeof(Loop))
     if loops == NULL:
         raise MemoryError()
     try:
         return _run_loops(
-            loops, directions, x_array, x, out_array, out, batch, states, states_n, keep, keep_cells, plan
+            loops, directions, x_array, x, out_array, out, batch, states, states_n, keep, keep_cells, masks, plan
         )
     finally:
         free(loops)
 
 
 cdef object _run_loops(Loop *loops, list directions, x_array, Matrix *x, out_array, Matrix *out, const Batch *batch,
-                       States states, States states_n, bint keep, bint keep_cells, Plan plan):
+                       States states, States states_n, bint keep, bint keep_cells, list masks, Plan plan):
     cdef Loop *loop
     cdef Direction own
     cdef int d, D = len(directions)
@@ -116,23 +117,32 @@ cdef object _run_loops(Loop *loops, list directions, x_array, Matrix *x, out_arr
             loop = &loops[d]
             itemsize = loop.itemsize
             _cut_scratch(loop, own, &free_space)
-            own_gates = own_cells = own_c_0 = None
-            if keep or not own.is_native:
+            own_gates = own_cells = own_c_0 = own_extra = masked = None
+            if keep or not own.is_fused:
                 own_gates = gates = empty(own, S, (own.kept_width if keep else own.gate_width) + loop.kernels.lanes)
                 loop.gates = matrix(gates)
-            if own.is_native:
+            if own.is_fused:
                 loop.x = x[d]
             else:
                 own.pack.engine.matmul(
-                    x_array, own.pack.w_ih, own.pack.bias[:own.gate_width], gates[:, :own.gate_width], plan.n_threads
+                    x_array, own.pack.w_ih, own.pack.input_bias, gates[:, :own.gate_width], plan.n_threads
                 )
+            if keep and own.extra_width:
+                own_extra = empty(own, S, own.extra_width)
+                loop.extra = matrix(own_extra)
+            if masks is not None:
+                take_masks(loop, masks[d])
+                if loop.mask.data != NULL:
+                    masked = empty(own, S, own.Rp)
+                    loop.masked = matrix(masked)
             if loop.per_step_cells:
                 own_cells, own_c_0 = empty(own, S, own.Hp), empty(own, N, own.Hp)
                 loop.cells, loop.c_0 = matrix(own_cells), matrix(own_c_0)
             if keep or keep_cells:
                 cells.append(own_cells)
-                kept.append((x_array, own_gates, own_cells, own_c_0, out_array))
-            held.append(own_gates)
+                own_masks = None if masks is None else masks[d]
+                kept.append((x_array, own_gates, own_cells, own_c_0, out_array, own_extra, own_masks, masked))
+            held += [own_gates, own_extra, masked]
             h_0 = state_of(states.h, d, N, loop.R, itemsize)
             if h_0.data == NULL:
                 memset(loop.h_0.data, 0, N * loop.R * itemsize)
@@ -162,7 +172,7 @@ cdef object _run_loops(Loop *loops, list directions, x_array, Matrix *x, out_arr
 
 
 cdef object _run_layer(list directions, x_array, Matrix x, out_array, Matrix out, const Batch *batch, States states,
-                       States states_n, bint keep, bint keep_cells, bint by_units, int n_threads):
+                       States states_n, bint keep, bint keep_cells, list masks, bint by_units, int n_threads):
     """Run the directions of a layer side by side, each with its columns of `out`."""
     cdef Matrix xs[DIRECTIONS]
     cdef Matrix outs[DIRECTIONS]
@@ -173,11 +183,11 @@ cdef object _run_layer(list directions, x_array, Matrix x, out_array, Matrix out
     for d in range(len(directions)):
         xs[d], outs[d] = x, out
         outs[d].data += d * first.forward.R * first.forward.itemsize
-    return _run(directions, x_array, xs, out_array, outs, batch, states, states_n, keep, keep_cells, plan)
+    return _run(directions, x_array, xs, out_array, outs, batch, states, states_n, keep, keep_cells, masks, plan)
 
 
 def run_layer(list directions, cnp.ndarray x, cnp.ndarray out, packing, ptrdiff_t T, ptrdiff_t N, list states,
-              list states_n, bint keep, bint keep_cells, bint by_units, int n_threads):
+              list states_n, bint keep, bint keep_cells, bint by_units, int n_threads, list masks=None):
     """Run the directions of a layer, or one of them.
 
     Parameters
@@ -196,6 +206,8 @@ def run_layer(list directions, cnp.ndarray x, cnp.ndarray out, packing, ptrdiff_
         The units of every step are dealt out over the threads of a direction, instead of rows.
     n_threads : int
         Exactly so many, or fewer where the environment gives fewer.
+    masks : list of Masks, optional
+        By direction: the factors of recurrent dropout and zoneout, in packed order; by default none and their mean.
 
     Returns
     -------
@@ -207,7 +219,7 @@ def run_layer(list directions, cnp.ndarray x, cnp.ndarray out, packing, ptrdiff_
     cdef Batch batch = batch_of(packing, T, N)
     return _run_layer(
         directions, x, matrix(x), out, matrix(out), &batch, states_of(states), states_of(states_n), keep, keep_cells,
-        by_units, n_threads,
+        masks, by_units, n_threads,
     )
 
 
@@ -261,7 +273,7 @@ def infer(list layers, cnp.ndarray x, states, plans, int pipeline=0):
         if states is not None:
             initial = states_of(states)
         rows[0].data, rows[0].ld = <char *>cnp.PyArray_DATA(x), x.shape[2]
-        arrays = [x if first.is_native else x.reshape(batch.S, x.shape[2])]
+        arrays = [x if first.is_fused else x.reshape(batch.S, x.shape[2])]
         for k in range(1, L):
             between = empty(first, batch.S, D * R)
             rows[k] = matrix(between)
@@ -285,13 +297,13 @@ cdef void _infer_layers(list layers, Matrix *rows, list arrays, const Batch *bat
         plan.by_units, plan.n_threads = False, pipeline
         plan.chunk = max(PIPELINE_STEPS, batch.T // PIPELINE_CHUNKS)
         directions = [layer[0] for layer in layers]
-        _run(directions, None, rows, None, rows + 1, batch, initial, last, False, False, plan)
+        _run(directions, None, rows, None, rows + 1, batch, initial, last, False, False, None, plan)
         return
     for k in range(L):
         if plans is not None:
             by_units, n_threads = plans[k]
         _run_layer(
-            <list>layers[k], arrays[k], rows[k], None, rows[k + 1], batch, initial, last, False, False, by_units,
+            <list>layers[k], arrays[k], rows[k], None, rows[k + 1], batch, initial, last, False, False, None, by_units,
             n_threads,
         )
         _advance(&initial, D * batch.N, first)

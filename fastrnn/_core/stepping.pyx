@@ -28,7 +28,7 @@ cdef class Stepping:
     cdef Batch batch
     cdef ptrdiff_t L
     cdef int type_number
-    cdef bint is_native
+    cdef bint is_fused
     cdef object context
     cdef int turn   # of the two outputs of each layer, which is written next
 
@@ -44,7 +44,7 @@ cdef class Stepping:
             raise MemoryError()
         for k in range(self.L):
             own = layers[k][0]
-            self.type_number, self.is_native, self.context = own.type_number, own.is_native, context
+            self.type_number, self.is_fused, self.context = own.type_number, own.is_fused, context
             loop = &self.loops[k]
             bind(loop, &own.forward, &self.batch)
             loop.out, loop.h_0 = self._buffer(N, loop.R, own), self._buffer(N, loop.R, own)
@@ -56,7 +56,7 @@ cdef class Stepping:
                 loop.c_0 = self._buffer(N, own.Hp, own)
             if own.has_mid:
                 loop.mid = self._buffer(N, own.Hp, own)
-            if not own.is_native:
+            if not own.is_fused:
                 loop.scratch = self._buffer(N, own.scratch_columns, own)
 
     def __dealloc__(self):
@@ -120,20 +120,20 @@ cdef class Stepping:
         """One step of all layers; their new states then stand in h_0 and c_0."""
         cdef Matrix source = matrix(x)
         cdef ptrdiff_t k
-        if not self.is_native:
-            return self._run_blas(x)
+        if not self.is_fused:
+            return self._run_unfused(x)
         with nogil:
             for k in range(self.L):
                 self.loops[k].x = source
                 source = _step(&self.loops[k])
 
-    def _run_blas(self, x):
+    def _run_unfused(self, x):
         cdef ptrdiff_t k
         cdef Direction own
         with self.context():
             for k in range(self.L):
                 own = self.layers[k][0]
-                own.pack.engine.matmul(x, own.pack.w_ih, own.pack.bias[:own.gate_width], self.gates[k], 1)
+                own.pack.engine.matmul(x, own.pack.w_ih, own.pack.input_bias, self.gates[k], 1)
                 _step(&self.loops[k])
                 x = self.outs[k][self.turn]
         self.turn = 1 - self.turn

@@ -3,23 +3,29 @@
 import warnings
 
 import numpy as np
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ..init import as_generator
-from ..models import many_to_one
 from ..training import NonFiniteLossError
+from ..training.windows import check_windows
+from ._callbacks import FitTasks, as_callbacks
 from ._fitting import Labelled, run_training, split_off_validation, unchanged_on_error
 from ._input import read_sequences, read_weights
+from ._network import check_same, make_network, table_of
 from ._parameters import Parameters, check_parameters, derived_init
 from ._predicting import outputs
 from ._solver import check_endless, continuation_of
+from ._tokens import read_indices, read_tokens
 
 
-class BaseRNN(Parameters):
+class BaseRNN(CallbackSupportMixin, Parameters):
     """Fitting and running; subclasses know the target and the loss."""
 
     # for subclasses
+
+    _outputs_are = ""  # what the network's outputs are, in an error
 
     def _read_target(self, y, reset, classes=None):
         """Check y and return the target for the loss.
@@ -47,14 +53,49 @@ class BaseRNN(Parameters):
 
     # fitting
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def set_callbacks(self, *callbacks):
+        """Set what is called while ``fit`` runs (``partial_fit`` calls nothing).
+
+        Parameters
+        ----------
+        *callbacks : objects of scikit-learn's callback protocol, or hooks of fastrnn.training
+            Of :mod:`sklearn.callback`, such as ``ProgressBar`` and ``ScoringMonitor``: told of one task a fit and
+            one an epoch; returning True from the end of an epoch stops the fit. Of :mod:`fastrnn.training`:
+            ``Checkpoint``, ``CSVLog``, ``LearningRateSchedule``, ``ReduceOnPlateau``, or a callable that takes
+            an ``EpochEnd``. Without any, those set before are removed. A clone has the same objects; a file that
+            ``fastrnn.save`` writes has none.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            Where one is neither.
+
+        Examples
+        --------
+        >>> from fastrnn import RNNRegressor
+        >>> from fastrnn.datasets import adding
+        >>> X, y = adding(40, 5, random_state=0)
+        >>> model = RNNRegressor((4,), random_state=0)
+        >>> model.set_callbacks(lambda moment: moment.history.n_epochs == 3).fit(X, y).n_iter_
+        3
+        """
+        return super().set_callbacks(*as_callbacks(callbacks))
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, resume_from=None):
         """Train on sequences.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, n_timesteps) or (n_samples, n_timesteps, n_features), or list of \
 arrays of shape (n_timesteps_i, n_features)
-            Finite numbers; no sequence may be empty. 2-D X has one feature a step.
+            Finite numbers; no sequence may be empty. 2-D X has one feature a step. With ``embedding_dim`` tokens:
+            integers or strings of shape (n_samples, n_timesteps), a list of such sequences, or a list of str,
+            each of which is the sequence of its characters.
         y : array_like of shape (n_samples,) or (n_samples, n_outputs)
             Labels or numbers; two axes in regression, and in classification with several labels a sequence
             (0 or 1 each).
@@ -64,6 +105,11 @@ arrays of shape (n_timesteps_i, n_features)
             exactly so where one batch holds all, on average where several do.
         X_val, y_val, sample_weight_val : as X, y and sample_weight, optional
             Validation data, never trained on. Without them ``early_stopping`` splits off a part of X.
+        resume_from : path, optional
+            A file that the callback ``fastrnn.training.Checkpoint`` wrote in a fit of the same data and parameters,
+            ``max_iter`` excepted, which may be larger: training goes on from there, and ends with the bits with
+            which it would have ended uninterrupted. ``random_state`` has to be an integer where
+            ``early_stopping`` splits off validation data.
 
         Returns
         -------
@@ -73,54 +119,65 @@ arrays of shape (n_timesteps_i, n_features)
         Raises
         ------
         ValueError
-            Where X holds NaN or infinities, a sequence is empty, sizes do not fit, or a parameter is out of
-            its range.
+            Where X holds NaN or infinities, a sequence is empty, sizes do not fit, a parameter is out of its
+            range, or ``resume_from`` is the file of another training or damaged.
         NonFiniteLossError
             Where the loss or a gradient stops being finite. ``network_`` then holds the best weights with
             which all was finite, and predicts.
         """
+        sizes = check_parameters(self)
+        tasks = FitTasks(self, X, y, sample_weight)
         goes_on = bool(self.warm_start) and hasattr(self, "network_")
         with unchanged_on_error(self):
-            data, rng = self._prepare(X, y, sample_weight, goes_on)
+            data, rng = self._prepare(sizes, X, y, sample_weight, goes_on)
             validation = self._read_validation(X_val, y_val, sample_weight_val)
             if validation is None and self.early_stopping:
                 labels = self._labels_to_stratify(data.target)
                 data, validation = split_off_validation(data, self.validation_fraction, labels, rng)
             vars(self).pop("_continuation", None)
-        history = self._train(data, validation, rng, goes_on)
+            hooks = tasks.hooks(lambda history: self._learned(history, validation, goes_on))
+            history = self._train(data, validation, rng, goes_on, on_epoch=hooks, resume_from=resume_from)
+        self._say_how_it_ended(history)
+        tasks.end()
+        return self
+
+    def _say_how_it_ended(self, history):
+        """Warn where training stopped before it converged."""
         if history.stopped == "interrupt":
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            warnings.warn("Training interrupted by user.", stacklevel=4)
         elif history.stopped == "max_iter":
             what = "validation score still rises" if self.early_stopping else "loss still falls"
             warnings.warn(
                 f"the {what} after max_iter = {self.max_iter} epochs (by more than tol = {self.tol} "
                 f"within n_iter_no_change = {self.n_iter_no_change} epochs)",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
-        return self
 
     def _fit_part(self, X, y, sample_weight, classes=None):
         """One epoch on some data, going on from the weights and the moments of the call before."""
         if self.early_stopping:
             raise ValueError("early_stopping is True, expected False for partial_fit, which is one epoch")
+        sizes = check_parameters(self)
         goes_on = hasattr(self, "network_")
         with unchanged_on_error(self):
-            data, rng = self._prepare(X, y, sample_weight, goes_on, classes)
+            data, rng = self._prepare(sizes, X, y, sample_weight, goes_on, classes)
             check_endless(self)
             self._continuation = continuation_of(self)
-        self._train(data, None, rng, goes_on, self._continuation)
+            self._train(data, None, rng, goes_on, continuation=self._continuation)
         return self
 
-    def _prepare(self, X, y, sample_weight, goes_on, classes=None):
+    def _prepare(self, sizes, X, y, sample_weight, goes_on, classes=None):
         """Check and read everything, and make the network unless training goes on with the present one."""
-        sizes = check_parameters(self)
         data = self._read(X, y, sample_weight, "sample_weight", not goes_on, classes)
         if goes_on:
-            self._check_architecture(sizes)
-            return data, self._later_generator()
-        rng = as_generator(self.random_state)
-        self.network_ = self._make_network(sizes, rng)
+            check_same(make_network(self, sizes, np.random.default_rng(0)), self.network_)
+            rng = self._later_generator()
+        else:
+            rng = as_generator(self.random_state)
+            self.network_ = make_network(self, sizes, rng)
+        if self.bptt_window is not None:
+            check_windows(self.network_)
         return data, rng
 
     def _later_generator(self):
@@ -130,11 +187,24 @@ arrays of shape (n_timesteps_i, n_features)
         return as_generator(self.random_state)
 
     def _read(self, X, y, sample_weight, weight_name, reset, classes=None):
-        sequences = read_sequences(self, X, reset=reset)
+        sequences = self._read_x(X, reset, sample_weight, weight_name)
         target = self._read_target(y, reset, classes)
         check_consistent_length(sequences, target)
         weight = read_weights(weight_name, sample_weight, len(target))
         return Labelled(sequences, target, self._weigh_classes(target, weight)).used()
+
+    def _read_x(self, X, reset, sample_weight=None, weight_name=""):
+        """X as the network reads it: features, or tokens where it begins with an Embedding."""
+        if reset:
+            for name in ("vocabulary_", "feature_names_in_"):  # of another fit
+                vars(self).pop(name, None)
+        if self.embedding_dim is not None if reset else hasattr(self, "vocabulary_"):
+            return read_tokens(self, X, reset=reset, sample_weight=sample_weight, weight_name=weight_name)
+        network = self.network if reset else self.network_
+        table = None if network is None else table_of(network)
+        if table is None:
+            return read_sequences(self, X, reset=reset)
+        return read_indices(self, X, table.num_embeddings, reset=reset, dtype=network.dtype)
 
     def _read_validation(self, X, y, sample_weight):
         if X is None and y is None and sample_weight is None:
@@ -146,64 +216,44 @@ arrays of shape (n_timesteps_i, n_features)
         except (TypeError, ValueError) as error:
             raise type(error)(f"X_val, y_val: {error}") from error
 
-    def _make_network(self, sizes, rng):
-        return many_to_one(
-            self._input_size,
-            self.n_outputs_,
-            cell=self.cell,
-            hidden_layer_sizes=sizes,
-            activation=self.activation,
-            init=self.init,
-            bidirectional=self.bidirectional,
-            pooling=self.pooling,
-            conv_filters=self.conv_filters,
-            dropout=self.dropout,
-            dtype=self._dtype,
-            random_state=rng,
-        )
-
-    def _check_architecture(self, sizes):
-        """Training goes on with a network only while the parameters describe it."""
-        described, present = repr(self._make_network(sizes, np.random.default_rng(0))), repr(self.network_)
-        if described != present:
-            raise ValueError(
-                f"the parameters describe {described}, but training goes on with {present}: "
-                "expected fit with warm_start=False, which starts anew"
-            )
-
-    def _train(self, data, validation, rng, goes_on, continuation=None):
+    def _train(self, data, validation, rng, goes_on, **options):
         """Train and publish what that leaves behind."""
         try:
-            history = run_training(self, data, validation, rng=rng, continuation=continuation)
+            history = run_training(self, data, validation, rng=rng, **options)
         except NonFiniteLossError as error:
-            self._keep(error.history, validation, goes_on)
+            vars(self).update(self._learned(error.history, validation, goes_on))
             raise
-        self._keep(history, validation, goes_on)
+        vars(self).update(self._learned(history, validation, goes_on))
         return history
 
-    def _keep(self, history, validation, goes_on):
-        self.loss_curve_ = (self.loss_curve_ if goes_on else []) + history.loss_curve
-        self.grad_norm_curve_ = (self.grad_norm_curve_ if goes_on else []) + history.grad_norm_curve
-        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
-        self.best_loss_ = min(self.loss_curve_, default=float("nan"))
-        self.n_iter_ = len(self.loss_curve_)
-        self.validation_scores_ = self.validation_loss_curve_ = self.best_validation_score_ = None
-        if validation is not None:
-            self.validation_scores_ = history.validation_curve
-            self.validation_loss_curve_ = history.validation_loss_curve
-            self.best_validation_score_ = max(history.validation_curve, default=float("nan"))
+    def _learned(self, history, validation, goes_on):
+        """The attributes that a training with this history leaves behind, by name."""
+        losses = (self.loss_curve_ if goes_on else []) + history.loss_curve
+        watched = validation is not None
+        return {
+            "loss_curve_": losses,
+            "grad_norm_curve_": (self.grad_norm_curve_ if goes_on else []) + history.grad_norm_curve,
+            "loss_": losses[-1] if losses else float("nan"),
+            "best_loss_": min(losses, default=float("nan")),
+            "n_iter_": len(losses),
+            "validation_scores_": list(history.validation_curve) if watched else None,
+            "validation_loss_curve_": list(history.validation_loss_curve) if watched else None,
+            "best_validation_score_": max(history.validation_curve, default=float("nan")) if watched else None,
+        }
 
     # predicting
 
     def _run(self, X):
         """The network's raw outputs for X: ndarray of shape (n_samples, n_outputs)."""
         check_is_fitted(self)
-        sequences = read_sequences(self, X, reset=False)
+        sequences = self._read_x(X, reset=False)
         return outputs(self.network_, sequences, self.n_outputs_, self.n_threads)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
+        reads_tokens = self.embedding_dim is not None
+        tags.input_tags.three_d_array = not reads_tokens
+        tags.input_tags.string = tags.input_tags.categorical = reads_tokens
         return tags
 
 

@@ -5,11 +5,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from ..losses import logistic_cross_entropy, sigmoid, softmax, softmax_cross_entropy
 from ._base import BaseRNN, with_default_cell
 from ._doc import with_parameters
+from ._input import read_y
 from ._parameters import derived_init
 
 
@@ -59,6 +60,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):
     """
 
     __init__ = derived_init(BaseRNN, added={"class_weight": None})
+
+    _outputs_are = "one score a class, a single one for two classes, one a label of an indicator matrix"
 
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Train for one epoch on some sequences, going on from the call before.
@@ -124,7 +127,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):
         """Labels (n_samples,), or an indicator matrix (n_samples, n_labels)."""
         if hasattr(y, "toarray"):
             y = y.toarray()
-        y = validate_data(self, X="no_validation", y=y, multi_output=True)
+        y = read_y(self, y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         check_classification_targets(y)

@@ -15,10 +15,30 @@ bidirectional : bool, default=False
 pooling : {"last", "mean", "max", "attention"}, default="last"
     What of the outputs over time goes to the dense layer; "last" is the output of each direction at the
     end of its way through that sequence, "attention" a mean whose weights are learnt (AttentionPool).
+embedding_dim : int or None, default=None
+    X is tokens, integers >= 0 or strings, and each is read as a trainable vector of this size (see ``fit``).
+    ``fit`` collects the tokens in ``vocabulary_``. All others have the index 0, whose vector is 0 and is
+    trained only where ``partial_fit`` or ``warm_start`` meet tokens that the first call had not.
 conv_filters : int, sequence of int or None, default=None
     Convolutions over time (three steps wide, relu) before the recurrent layers, so many filters each.
 dropout : float, default=0.0
     Share of features dropped between the layers while training.
+recurrent_dropout : float, default=0.0
+    Share of a recurrent layer's units that it does not see of its own last state while training, the same
+    ones in all steps of a sequence; with ``bptt_window`` drawn anew in each window.
+zoneout : float, default=0.0
+    Share of units that keep their last state in a step of training.
+layer_norm : bool, default=False
+    Layer normalisation in the recurrent layers.
+learn_initial_state : bool, default=False
+    Train the recurrent layers' state before the first step, which otherwise is 0.
+proj_size : int, default=0
+    Features of a projected output of each layer of cell "lstm"; 0 for none.
+network : Sequential or None, default=None
+    A network to train instead of the one that the parameters above describe, which then must have their
+    defaults. It maps (seq_len, batch_size, n_features) to (batch_size, n_outputs), with one output a class
+    (a single one for two classes) or a number; where it begins with an ``Embedding``, X is integers, the
+    rows of its table. ``fit`` starts from a copy of its weights and leaves the given one as it is.
 solver : {"adam", "adamw", "rmsprop", "sgd"}, default="adam"
 alpha : float, default=0.0001
     L2 penalty on weight matrices, divided by the batch size as in MLPClassifier; decoupled decay a step
@@ -45,7 +65,7 @@ tol : float, default=1e-4
     Training stops when the loss has not fallen (with ``early_stopping``, the validation score has not
     risen) by more than this for ``n_iter_no_change`` epochs.
 verbose : bool, default=False
-    Show a progress bar.
+    Show a progress bar with the loss and, of validation data, loss and score.
 warm_start : bool, default=False
     ``fit`` goes on with the weights of the last call, for the same labels, features and architecture; the
     optimiser starts anew.
@@ -71,15 +91,18 @@ accumulate_steps : int, default=1
     Batches whose gradients are joined for one update.
 bptt_window : int or None, default=None
     Gradients reach back over so many last steps of a sequence only (truncated back-propagation); for
-    pooling "last" of one direction, without convolutions.
+    pooling "last" of one direction, without convolutions and without ``learn_initial_state``.
 dtype : {"auto", "float32", "float64"}, default="auto"
-    Type of computation and results; "auto" is float32 where X of ``fit`` is, else float64.
+    Type of computation and results; "auto" is float32 where X of ``fit`` is, else float64; that of
+    ``network`` where one is given.
 n_threads : int or None, default=None
     Largest number of threads; None leaves it to the library."""
 
 ATTRIBUTES = """\
 n_features_in_ : int
-    n_features; for 2-D X its number of columns, n_timesteps.
+    n_features; for 2-D X its number of columns, n_timesteps; 1 for tokens.
+vocabulary_ : dict of str or int to int
+    With ``embedding_dim``: the index of each token that the (first) fit has met, from 1 on, sorted.
 network_ : Sequential
     The trained network (time-major), with the weights of the epoch of smallest training loss, or of the
     best validation score with ``early_stopping``.

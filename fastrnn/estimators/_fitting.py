@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..training import train
+from ..training import NonFiniteLossError, train
 from ._input import take
 from ._predicting import outputs
 from ._solver import ContinuedOptimizer, continued_schedule, make_optimizer, make_schedule, settle_batch_size
@@ -18,6 +18,7 @@ class Labelled:
     Attributes
     ----------
     sequences : ndarray of shape (n_samples, seq_len, input_size) or list of (seq_len_i, input_size)
+        Of tokens: of integers, without the last axis.
     target : ndarray of shape (n_samples, ...)
     weight : ndarray of shape (n_samples,) or None
     """
@@ -43,10 +44,12 @@ class Labelled:
 
 @contextmanager
 def unchanged_on_error(estimator):
-    """An estimator whose new data are refused goes on as it was."""
+    """An estimator whose fit is refused or fails goes on as it was, unless a loss was not finite."""
     before = vars(estimator).copy()
     try:
         yield
+    except NonFiniteLossError:  # it has been trained, up to there
+        raise
     except Exception:
         vars(estimator).clear()
         vars(estimator).update(before)
@@ -83,7 +86,7 @@ def split_off_validation(samples, fraction, labels, rng):
     return samples.select(np.sort(kept)), samples.select(np.sort(held))
 
 
-def run_training(estimator, samples, validation, *, rng, continuation=None):
+def run_training(estimator, samples, validation, *, rng, continuation=None, on_epoch=None, resume_from=None):
     """Call ``train`` as the parameters say; with a continuation, for one epoch that goes on from it.
 
     Returns
@@ -122,6 +125,8 @@ def run_training(estimator, samples, validation, *, rng, continuation=None):
         schedule=schedule,
         accumulate_steps=estimator.accumulate_steps,
         bptt_window=estimator.bptt_window,
+        on_epoch=on_epoch,
+        resume_from=resume_from,
         **validation_options,
     )
     if continuation is not None:

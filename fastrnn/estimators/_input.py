@@ -15,6 +15,12 @@ def compute_dtype(setting, dtypes):
     raise ValueError(f"dtype is {setting!r}, expected 'auto', 'float32' or 'float64'")
 
 
+def _dtype_of(estimator, dtypes):
+    """The compute type for X of these dtypes: that of a network that was given, for "auto"."""
+    network = getattr(estimator, "network", None)
+    return compute_dtype(estimator.dtype, dtypes) if network is None else network.dtype
+
+
 def read_sequences(estimator, X, *, reset):
     """Read and check X; in ``fit`` (``reset``) also note what was learned about its columns.
 
@@ -81,6 +87,15 @@ def read_weights(name, weights, n_samples):
     return weights
 
 
+def read_y(estimator, y, **options):
+    """Check y as scikit-learn does; the names of X's features stay, which it would take for those of an X without."""
+    names = vars(estimator).get("feature_names_in_")
+    y = validate_data(estimator, X="no_validation", y=y, multi_output=True, **options)
+    if names is not None:
+        estimator.feature_names_in_ = names
+    return y
+
+
 def take(sequences, indices):
     """The sequences of these numbers, in the form in which ``read_sequences`` gave all."""
     if isinstance(sequences, list):
@@ -107,7 +122,7 @@ def _read_2d(estimator, X, reset):
     if reset:
         estimator._fitted_on_2d = True
         estimator._input_size = 1
-        estimator._dtype = compute_dtype(estimator.dtype, [X.dtype])
+        estimator._dtype = _dtype_of(estimator, [X.dtype])
     return _finite(sequences, estimator._dtype)
 
 
@@ -150,7 +165,7 @@ def _settle(estimator, sequences, reset, names=None):
     n_features = first.shape[1]
     if reset:
         dtypes = [s.dtype for s in sequences] if is_list else [sequences.dtype]
-        estimator._dtype = compute_dtype(estimator.dtype, dtypes)
+        estimator._dtype = _dtype_of(estimator, dtypes)
         estimator._fitted_on_2d = False
         estimator._input_size = estimator.n_features_in_ = n_features
     elif n_features != estimator._input_size:

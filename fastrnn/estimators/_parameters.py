@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from .._validation import check_choice, check_fraction, check_size
 from ..models import CELLS
 from ..models.recurrent import POOLINGS
+from ._network import check_network
 
 SOLVERS = ("adam", "adamw", "rmsprop", "sgd")
 LEARNING_RATES = ("constant", "invscaling", "adaptive", "step", "exponential", "cosine", "onecycle", "plateau")
@@ -27,8 +28,15 @@ class Parameters(BaseEstimator):
         init="default",
         bidirectional=False,
         pooling="last",
+        embedding_dim=None,
         conv_filters=None,
         dropout=0.0,
+        recurrent_dropout=0.0,
+        zoneout=0.0,
+        layer_norm=False,
+        learn_initial_state=False,
+        proj_size=0,
+        network=None,
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
@@ -62,8 +70,15 @@ class Parameters(BaseEstimator):
         self.init = init
         self.bidirectional = bidirectional
         self.pooling = pooling
+        self.embedding_dim = embedding_dim
         self.conv_filters = conv_filters
         self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.zoneout = zoneout
+        self.layer_norm = layer_norm
+        self.learn_initial_state = learn_initial_state
+        self.proj_size = proj_size
+        self.network = network
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
@@ -100,27 +115,38 @@ def check_parameters(estimator):
         raise ValueError("hidden_layer_sizes is empty, expected at least one size")
     sizes = tuple(check_size(f"hidden_layer_sizes[{k}]", size) for k, size in enumerate(sizes))
     _check_choices(estimator)
-    check_fraction("dropout", estimator.dropout)
+    for name in ("dropout", "recurrent_dropout", "zoneout"):
+        check_fraction(name, getattr(estimator, name))
+    for name in ("bidirectional", "layer_norm", "learn_initial_state"):
+        _check_flag(name, getattr(estimator, name))
+    check_size("proj_size", estimator.proj_size, 0)
     if not (isinstance(estimator.batch_size, str) and estimator.batch_size == "auto"):
         check_size("batch_size", estimator.batch_size)
     for name in ("max_iter", "n_iter_no_change", "accumulate_steps"):
         check_size(name, getattr(estimator, name))
-    for name in ("n_threads", "bptt_window"):
+    for name in ("n_threads", "bptt_window", "embedding_dim"):
         if getattr(estimator, name) is not None:
             check_size(name, getattr(estimator, name))
     _check_numbers(estimator)
     _check_windows(estimator)
+    check_network(estimator)
     return sizes
 
 
 def _check_windows(estimator):
-    """Truncated back-propagation is for networks that hand the last state on."""
+    """Truncated back-propagation is for networks that hand the last state on, and does not reach the first one."""
     if estimator.bptt_window is None:
         return
-    for name, expected in (("pooling", "last"), ("bidirectional", False), ("conv_filters", None)):
+    needed = {"pooling": "last", "bidirectional": False, "conv_filters": None, "learn_initial_state": False}
+    for name, expected in needed.items():
         value = getattr(estimator, name)
         if value != expected:
             raise ValueError(f"{name} is {value!r}, expected {expected!r} with bptt_window = {estimator.bptt_window}")
+
+
+def _check_flag(name, value):
+    if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
+        raise TypeError(f"{name} is {value!r} ({type(value).__name__}), expected True or False")
 
 
 def _check_choices(estimator):

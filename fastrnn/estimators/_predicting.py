@@ -14,6 +14,7 @@ def outputs(network, sequences, n_outputs, n_threads=None):
     ----------
     network : Sequential
     sequences : ndarray of shape (n_samples, seq_len, input_size) or list of (seq_len_i, input_size)
+        Of tokens: of integers, without the last axis.
     n_outputs : int
     n_threads : int or None
 
@@ -25,16 +26,18 @@ def outputs(network, sequences, n_outputs, n_threads=None):
     lengths = sequence_lengths(sequences)
     order = np.argsort(lengths, kind="stable")
     output = np.empty((len(lengths), n_outputs), dtype=network.dtype)
+    dtype = np.dtype(np.int64) if sequences[0].dtype.kind == "i" else network.dtype
     for indices in _bounded_batches(order, lengths, _bytes_per_step(network, sequences)):
-        x, batch_lengths = pad_batch(sequences, indices, network.dtype)
+        x, batch_lengths = pad_batch(sequences, indices, dtype)
         output[indices] = network(x, lengths=batch_lengths, n_threads=n_threads)[0]
     return output
 
 
 def _bytes_per_step(network, sequences):
-    """Memory that one step of one sequence takes: its input and the widest pair of recurrent outputs."""
-    sizes = [layer.output_size for layer in network.layers if layer.is_recurrent]
-    return network.dtype.itemsize * (sequences[0].shape[-1] + 2 * max(sizes))
+    """Memory that one step of one sequence takes: its input and two of the widest outputs of a layer."""
+    sizes = [getattr(layer, "output_size", 0) for _, layer in network._leaves]
+    features = sequences[0].shape[-1] if sequences[0].dtype.kind == "f" else 1
+    return network.dtype.itemsize * (features + 2 * max(sizes))
 
 
 def _bounded_batches(order, lengths, bytes_per_step):

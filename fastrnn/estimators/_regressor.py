@@ -3,11 +3,11 @@
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import validate_data
 
 from ..losses import squared_error
 from ._base import BaseRNN, with_default_cell
 from ._doc import with_parameters
+from ._input import read_y
 
 
 @with_parameters
@@ -44,6 +44,8 @@ class RNNRegressor(RegressorMixin, BaseRNN):
     True
     """
 
+    _outputs_are = "one number a column of y"
+
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on some sequences, going on from the call before.
 
@@ -61,7 +63,7 @@ class RNNRegressor(RegressorMixin, BaseRNN):
         return self._fit_part(X, y, sample_weight)
 
     def _read_target(self, y, reset, classes=None):
-        y = validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
+        y = read_y(self, y, y_numeric=True)
         if y.dtype.kind == "c":
             raise ValueError(f"Complex data not supported: y has dtype {y.dtype}")
         if y.ndim > 2:

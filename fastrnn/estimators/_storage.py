@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import estimators
 from .._validation import check_names
-from ..layers import Sequential
+from ..layers import Embedding, Sequential
 from ..layers._base import Layer
 from ..layers._storage import check_arrays
 from ._values import Decoder, encode
@@ -49,6 +49,14 @@ def _is_text_by_text(value):
     return isinstance(value, dict) and all(isinstance(part, str) for pair in value.items() for part in pair)
 
 
+def _is_vocabulary(value):
+    """Whether a dict gives sorted tokens, all text or all integers, the indices from 1 on."""
+    if not isinstance(value, dict) or list(value.values()) != list(range(1, len(value) + 1)):
+        return False
+    kinds, tokens = set(map(type, value)), list(value)
+    return kinds in ({str}, {int}) and tokens == sorted(tokens) and (kinds == {str} or 0 <= tokens[0])
+
+
 def _is_continuation(value):
     return (
         isinstance(value, dict)
@@ -77,6 +85,7 @@ FITTED = {
     **dict.fromkeys(("validation_scores_", "validation_loss_curve_"), ("a list of numbers", _is_numbers_or_none)),
     **dict.fromkeys(("loss_", "best_loss_"), ("a number", _is_number)),
     "best_validation_score_": ("a number or None", lambda value: value is None or _is_number(value)),
+    "vocabulary_": ("a dict of sorted tokens to the indices 1, 2, ...", _is_vocabulary),
     "_continuation": ("what partial_fit hands on", _is_continuation),
     **dict.fromkeys(("mean_", "var_", "scale_"), ("a vector of float64", _is_vector)),
     "_sklearn_output_config": ("a mapping of names", _is_text_by_text),
@@ -91,6 +100,7 @@ REQUIRED = {
     "SequenceScaler": (*_SEQUENCES, "mean_", "var_", "scale_", "n_steps_seen_"),
 }
 _NOT_LEARNED = ("_sklearn_output_config",)  # set without a fit
+_NOT_SAVED = ("_skl_callbacks",)  # what watches a fit
 
 
 def describe(estimator, arrays):
@@ -106,7 +116,7 @@ def describe(estimator, arrays):
         known = ", ".join(REQUIRED)
         raise TypeError(f"obj is a {type(estimator).__module__}.{name}, which cannot be saved; expected {known}")
     params = estimator.get_params(deep=False)
-    learned = {key: value for key, value in vars(estimator).items() if key not in params}
+    learned = {key: value for key, value in vars(estimator).items() if key not in params and key not in _NOT_SAVED}
     if unknown := [key for key in learned if key not in FITTED]:
         raise TypeError(f"{name} has the attributes {', '.join(unknown)}, which cannot be saved; delete them first")
     _check_fitted(name, learned)
@@ -183,9 +193,16 @@ def _check_consistent(name, fitted):
     if not isinstance(network, Sequential) or not network.consumes_time:
         raise ValueError(f"network_ of {name} is {network!r:.80}, expected a Sequential of one output a sequence")
     leaves = [layer for _, layer in network._leaves]
+    reads_tokens = isinstance(leaves[0], Embedding)
+    if "vocabulary_" in fitted and not (reads_tokens and len(fitted["vocabulary_"]) + 1 == leaves[0].num_embeddings):
+        raise ValueError(
+            f"vocabulary_ of {name} has {len(fitted['vocabulary_'])} tokens, expected a network that begins with an "
+            f"Embedding of one more, not with {leaves[0]!r}"
+        )
     outputs = next((layer.output_size for layer in reversed(leaves) if hasattr(layer, "output_size")), None)
     found = {"_dtype": network.dtype, "n_outputs_": outputs}
-    if (inputs := getattr(leaves[0], "input_size", None)) is not None:
+    inputs = leaves[0].num_embeddings if reads_tokens else getattr(leaves[0], "input_size", None)
+    if inputs is not None:
         found["_input_size"] = inputs
     for key, value in found.items():
         if fitted[key] != value:

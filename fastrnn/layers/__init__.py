@@ -1,5 +1,6 @@
 """Layers: parameters and gradients as NumPy arrays, time-major sequences of any lengths."""
 
+from .activation import Activation
 from .attention import AttentionPool
 from .conv1d import Conv1d
 from .dense import Dense
@@ -14,6 +15,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Activation",
     "AttentionPool",
     "Conv1d",
     "Dense",

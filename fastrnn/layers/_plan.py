@@ -12,7 +12,7 @@ PIPELINE_STEPS = 64  # fewer do not fill a pipeline
 FORCED = None  # "rows", "units" or "layers", by tests
 
 
-def plan(directions, rows, n_threads, training):
+def plan(directions, rows, n_threads, training, whole_rows=False):
     """Return (by units?, number of threads) for a layer.
 
     Directions run side by side. Within one, by rows where every thread gets whole tiles of them, since then no thread
@@ -28,14 +28,17 @@ def plan(directions, rows, n_threads, training):
         At most so many.
     training : bool
         Whether backward follows, whose panels are wider.
+    whole_rows : bool
+        Whether a step needs all units of a row at once.
     """
     if n_threads == 1:
         return False, 1
     teams = min(len(directions), n_threads)
     size, pack = n_threads // teams, directions[0].pack
-    if FORCED == "units" and pack.engine is native:
+    can_share_units = pack.is_fused and not whole_rows
+    if FORCED == "units" and can_share_units:
         return True, teams * size
-    if FORCED is None and rows < ROWS_PER_THREAD * size and pack.engine is native:
+    if FORCED is None and rows < ROWS_PER_THREAD * size and can_share_units:
         widest = max(native.panel(pack.dtype, operator.kernel)[0] for operator in pack.forward)
         panels = -(-pack.Hp // ((PANEL_VECTORS if training else widest) * native.lanes(pack.dtype)))
         work = rows * pack.cell.n_gates * pack.H * pack.R
@@ -54,8 +57,8 @@ def pipeline(layers, steps, rows, n_threads):
         return 0
     pack = layers[0][0].pack
     if FORCED is not None:
-        return min(n_threads, len(layers)) if FORCED == "layers" and pack.engine is native else 0
+        return min(n_threads, len(layers)) if FORCED == "layers" and pack.is_fused else 0
     few = rows < ROWS_PER_THREAD * n_threads and steps >= PIPELINE_STEPS
     small = pack.cell.n_gates * pack.H * pack.R * pack.dtype.itemsize <= PIPELINE_BYTES
-    pays = pack.engine is native and few and small and n_threads <= len(layers)
+    pays = pack.is_fused and few and small and n_threads <= len(layers)
     return n_threads if pays else 0

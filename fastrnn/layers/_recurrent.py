@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 
 import numpy as np
 
@@ -22,9 +23,11 @@ from .._validation import (
     check_size,
 )
 from ._base import Layer
+from ._masks import draw, keep_or_scale
 from ._stack import Call, Stack
 from ._stepper import Stepper
 from .cells import CELLS, DirectionPack
+from .variants import Variant, first_values, parameter_shapes
 
 
 def _engine(name):
@@ -46,13 +49,17 @@ class Recurrent(Layer):
 
     is_recurrent = True
     proj_size = 0
+    roles = ("the gates", "the candidate")  # what the activations are of
 
     def __init__(
         self, cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype,
-        random_state, engine, init,
+        random_state, engine, init, **variant,
     ):  # fmt: skip
         super().__init__(check_dtype(dtype))
         self._cell = CELLS[cell]
+        self._variant = Variant.checked(self.roles, **variant)
+        for name in variant:
+            setattr(self, name, getattr(self._variant, name))
         self.input_size, self.hidden_size = check_size("input_size", input_size), check_size("hidden_size", hidden_size)
         self.num_layers, self.proj_size = check_size("num_layers", num_layers), check_size("proj_size", proj_size, 0)
         if self.proj_size >= self.hidden_size:
@@ -80,19 +87,22 @@ class Recurrent(Layer):
     def _names(self, layer, direction):
         """Return {plain name: name in the state dict} of one direction of one layer."""
         suffix = f"_l{layer}" + ("_reverse" if direction else "")
-        plain = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias + ["weight_hr"] * bool(self.proj_size)
-        return {name: name + suffix for name in plain}
+        return {name: name + suffix for name in self._shapes(layer)}
+
+    def _all_names(self):
+        """Return the names of every direction of every layer, in the order of the states."""
+        return [self._names(k, d) for k in range(self.num_layers) for d in range(self._directions)]
 
     def _shapes(self, layer):
-        gates, state_size = self._cell.n_gates * self.hidden_size, self._state_size
-        input_size = self.input_size if layer == 0 else self.output_size
-        return {
-            "weight_ih": (gates, input_size),
-            "weight_hh": (gates, state_size),
-            "bias_ih": (gates,),
-            "bias_hh": (gates,),
-            "weight_hr": (self.proj_size, self.hidden_size),
-        }
+        return parameter_shapes(
+            self._cell.n_gates,
+            self._cell.has_cell,
+            self._variant,
+            input_size=self.output_size if layer else self.input_size,
+            hidden_size=self.hidden_size,
+            proj_size=self.proj_size,
+            bias=self.bias,
+        )
 
     def _create_parameters(self, scheme, random_state):
         rng = initialisers.as_generator(random_state)
@@ -100,18 +110,22 @@ class Recurrent(Layer):
             shapes = self._shapes(layer)
             for direction in range(self._directions):
                 names = self._names(layer, direction)
-                params = {name: np.empty(shapes[plain]) for plain, name in names.items()}
-                initialisers.initialise(params, scheme, rng, gates=self._cell.n_gates)
-                for name, values in params.items():
-                    self._parameter(name, values)
+                usual = {n: np.empty(shapes[p]) for p, n in names.items() if p.startswith(("weight", "bias"))}
+                initialisers.initialise(usual, scheme, rng, gates=self._cell.n_gates)
+                for plain, name in names.items():
+                    if name not in usual:
+                        usual[name] = first_values(plain, shapes[plain], scheme, rng, self.hidden_size)
+                    self._parameter(name, usual[name])
 
     def _make_pack(self):
         engine, params = _engine(self.engine), self.params
+        variant = None if self._variant.is_plain else self._variant
         layers = [
             [
                 DirectionPack(
                     self._cell,
                     engine,
+                    variant=variant,
                     **{f"{_short(p)}": np.ascontiguousarray(params[n]) for p, n in self._names(k, d).items()},
                 )
                 for d in range(self._directions)
@@ -120,10 +134,24 @@ class Recurrent(Layer):
         ]
         return Stack(layers)
 
+    def _learned_states(self, batch_size):
+        """Return copies of the learned initial states for so many rows."""
+        states = []
+        for plain in ("h_0", "c_0")[: 1 + self._cell.has_cell]:
+            rows = [self.params[names[plain]] for names in self._all_names()]
+            states.append(np.repeat(np.stack(rows)[:, None], batch_size, axis=1))
+        return tuple(states)
+
+    def _add_to_learned_states(self, d_states_0):
+        for plain, d_state in zip(("h_0", "c_0"), d_states_0, strict=False):
+            for names, d_rows in zip(self._all_names(), d_state, strict=True):
+                self.grads[names[plain]] += d_rows.sum(axis=0)
+
     def __repr__(self):
         options = [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
         options += ["bidirectional=True"] if self.bidirectional else []
         options += [f"proj_size={self.proj_size}"] if self.proj_size else []
+        options += [f"{f.name}={value!r}" for f in fields(Variant) if (value := getattr(self._variant, f.name))]
         return f"{type(self).__name__}({', '.join([str(self.input_size), str(self.hidden_size), *options])})"
 
     # reading arguments
@@ -142,6 +170,12 @@ class Recurrent(Layer):
         """Return [(symbol, size)] of the last axis of each array of a state."""
         symbols = [("proj_size", self.proj_size) if self.proj_size else ("hidden_size", self.hidden_size)]
         return symbols + [("hidden_size", self.hidden_size)] * self._cell.has_cell
+
+    def _initial_states(self, state_0, batch_size, unbatched):
+        """Return the arrays of `state_0`, or of what stands for None: the learned states or zeros."""
+        if state_0 is None and self.learn_initial_state:
+            return self._learned_states(batch_size)
+        return self._state_arrays("state_0", state_0, batch_size, unbatched)
 
     def _state_arrays(self, name, state, batch_size, unbatched):
         """Return the state's arrays, (num_layers * directions, batch_size, ...) each; zeros where it is None."""
@@ -228,7 +262,9 @@ class Recurrent(Layer):
         unbatched = False
         if self.batch_first or not accepts(x, stack.first):
             x, unbatched = self._read_x(x)
-        states = None if state_0 is None else self._state_arrays("state_0", state_0, x.shape[1], unbatched)
+        states = None
+        if state_0 is not None or self.learn_initial_state:
+            states = self._initial_states(state_0, x.shape[1], unbatched)
         output, h_n, c_n = stack.infer(x, states, n_threads)
         if unbatched or self.batch_first:
             output = self._give_sequence(output, unbatched)
@@ -238,7 +274,7 @@ class Recurrent(Layer):
     def _start(self, x, state_0, lengths, n_threads, pack, **keywords):
         x, unbatched = self._read_x(x)
         lengths = check_lengths(lengths, *x.shape[:2])
-        states = self._state_arrays("state_0", state_0, x.shape[1], unbatched)
+        states = self._initial_states(state_0, x.shape[1], unbatched)
         return Call(pack, x, states, lengths, n_threads=n_threads, **keywords), unbatched
 
     def forward(self, x, state_0=None, lengths=None, *, training=True, rng=None, n_threads=None, checkpoint_every=None):
@@ -251,7 +287,8 @@ class Recurrent(Layer):
         training : bool, default=True
             False drops nothing.
         rng : numpy.random.Generator
-            Where the masks of dropout between layers come from; needed where one is drawn.
+            Where the masks of dropout between layers, recurrent dropout and zoneout come from; needed where one is
+            drawn.
         checkpoint_every : int, optional
             Keep the states of every so many steps only, and compute what lies between anew in `backward`: gates take
             the memory of so many steps instead of all, for the time of one more forward pass. The results are the
@@ -265,14 +302,13 @@ class Recurrent(Layer):
             ``d_x, d_state_0 = backward(d_output, d_state_n=None)``; adds the gradients of the parameters into `grads`.
             Works once, and not after an update: RuntimeError.
         """
-        masks = None
-        if training and self.dropout and self.num_layers > 1:
-            masks = self._masks(check_rng(rng, f"the mask of dropout={self.dropout}"))
+        dropout, draws = self._drops(rng) if training else (None, None)
         if checkpoint_every is not None:
             checkpoint_every = check_size("checkpoint_every", checkpoint_every)
         pack = self._pack()
         call, unbatched = self._start(
-            x, state_0, lengths, n_threads, pack, keep=True, masks=masks, checkpoint_every=checkpoint_every
+            x, state_0, lengths, n_threads, pack, keep=True, dropout=dropout, draws=draws,
+            checkpoint_every=checkpoint_every,
         )
         output, state_n = self._give_sequence(call.output, unbatched), self._give_state(call.states, unbatched)
         spend = self._single_use(pack.version)
@@ -290,19 +326,28 @@ class Recurrent(Layer):
                 for k in range(self.num_layers)
             ]
             d_x, d_states_0 = call.backward(d_output, d_states_n, grads)
+            if state_0 is None and self.learn_initial_state:
+                self._add_to_learned_states(d_states_0)
             return self._give_sequence(d_x, unbatched), self._give_state(d_states_0, unbatched)
 
         return (output, state_n), backward
 
-    def _masks(self, rng):
-        keep = 1.0 - self.dropout
+    def _drops(self, rng):
+        """Return what draws the factors between layers, given a shape, and within them, given (T, N); or None."""
+        between, within = self.dropout and self.num_layers > 1, self._variant.draws
+        for name in ("dropout",) * bool(between) + ("recurrent_dropout", "zoneout") * bool(within):
+            if getattr(self, name):
+                check_rng(rng, f"the mask of {name}={getattr(self, name)}")
+        cell_size = self.hidden_size if self._cell.has_cell else None
 
-        def masks(shape):
-            """Draw 0 with probability `dropout`, else 1 / (1 - dropout) (Srivastava et al. 2014)."""
-            kept = rng.random(shape) < keep
-            return np.where(kept, 1.0 / keep if keep else 0.0, 0.0).astype(self.dtype)
+        def draw_between(shape):
+            return keep_or_scale(rng, shape, self.dropout, self.dtype)
 
-        return masks
+        def draw_within(seq_len, batch_size):
+            sizes = seq_len, batch_size, self._state_size, cell_size
+            return draw(rng, self.dtype, *sizes, self.recurrent_dropout, self.zoneout)
+
+        return draw_between if between else None, draw_within if within else None
 
     def stepper(self, batch_size=1):
         """Return an object that takes one time step at a time and keeps the state; see `Stepper`.
@@ -326,5 +371,6 @@ class Recurrent(Layer):
 
 
 def _short(plain):
-    """weight_ih -> w_ih, bias_ih -> b_ih."""
-    return plain.replace("weight", "w").replace("bias", "b")
+    """weight_ih -> w_ih, bias_ih -> b_ih; others stay."""
+    kind, _, rest = plain.partition("_")
+    return f"{kind[0]}_{rest}" if kind in ("weight", "bias") else plain

@@ -17,10 +17,12 @@ class Run:
     plan : (bool, int)
         By units?, and the number of threads.
     keep : bool
+    masks : list of Masks, optional
+        By direction, packed.
     """
 
-    def __init__(self, directions, packing, plan, keep):
-        self.directions, self.plan, self.keep = directions, plan, keep
+    def __init__(self, directions, packing, plan, keep, masks=None):
+        self.directions, self.plan, self.keep, self.masks = directions, plan, keep, masks
         self.batch = (None if packing.is_dense else packing, packing.seq_len, packing.batch_size)
         self.size = packing.size
 
@@ -31,7 +33,7 @@ class Run:
             out = recurrent.aligned(first, self.size, len(self.directions) * first.pack.R)
         self.states = states
         self.cells, self.kept = recurrent.run_layer(
-            self.directions, x, out, *self.batch, states, states_n, self.keep, keep_cells, *self.plan
+            self.directions, x, out, *self.batch, states, states_n, self.keep, keep_cells, *self.plan, self.masks
         )
         return out
 
@@ -50,8 +52,8 @@ class SegmentedRun:
     with sublinear memory cost"; every = sqrt(T) needs least).
     """
 
-    def __init__(self, directions, packing, plan, every):
-        self.directions, self.plan = directions, plan
+    def __init__(self, directions, packing, plan, every, masks=None):
+        self.directions, self.plan, self.masks = directions, plan, masks
         self.segments = packing.segments(every)
         self.size = packing.size
 
@@ -67,7 +69,7 @@ class SegmentedRun:
             for segment in self._in_order(d):
                 starts.append(carried)
                 following = [np.empty_like(state) for state in carried]
-                run = Run([direction], segment, self.plan, keep=False)
+                run = Run([direction], segment, self.plan, keep=False, masks=self._masks(segment, d))
                 run.forward(x[segment.rows], carried, following, out=self._part(self.out, segment, d))
                 carried = following
             self.starts.append(starts)
@@ -77,6 +79,9 @@ class SegmentedRun:
 
     def _in_order(self, d):
         return self.segments if d == 0 else self.segments[::-1]
+
+    def _masks(self, segment, d):
+        return None if self.masks is None else [self.masks[d].at(segment.rows)]
 
     def _part(self, rows, segment, d):
         R = self.directions[0].pack.R
@@ -89,7 +94,7 @@ class SegmentedRun:
             d_carried = [d_state[d : d + 1] for d_state in d_states]
             for segment in self._in_order(d)[::-1]:
                 start = self.starts[d].pop()
-                run = Run([direction], segment, self.plan, keep=True)
+                run = Run([direction], segment, self.plan, keep=True, masks=self._masks(segment, d))
                 x, out = self.x[segment.rows], self._part(self.out, segment, d)
                 run.forward(x, start, [np.empty_like(state) for state in start], out=out)
                 d_x[segment.rows] += run.backward(self._part(d_out, segment, d), d_carried, [grads[d]])

@@ -37,9 +37,9 @@ class Stack:
             return 1
         return _threads.resolve(n_threads, work, max(rows, self.H))
 
-    def plans(self, n_threads, rows, training=False):
+    def plans(self, n_threads, rows, training=False, whole_rows=False):
         """Return [(by units?, threads)] of the layers for a call, or None where all have one thread."""
-        return None if n_threads == 1 else [plan(layer, rows, n_threads, training) for layer in self.layers]
+        return None if n_threads == 1 else [plan(layer, rows, n_threads, training, whole_rows) for layer in self.layers]
 
     def blas(self):
         """Return a context that holds BLAS at one thread, where it is used."""
@@ -71,25 +71,28 @@ class Call:
     keep_cells : bool
         Return all cells of the last layer.
     n_threads : int or None
-    masks : callable or None
-        ``masks(shape)`` draws the factors of dropout between layers.
+    dropout : callable or None
+        ``dropout(shape)`` draws the factors of dropout between layers.
+    draws : callable or None
+        ``draws(seq_len, batch_size)`` draws the `Masks` of a direction.
     checkpoint_every : int or None
         Keep the states of every so many steps only, and make the rest anew in backward.
     """
 
     def __init__(
-        self, stack, x, states, lengths, *, keep=False, keep_cells=False, n_threads=None, masks=None,
+        self, stack, x, states, lengths, *, keep=False, keep_cells=False, n_threads=None, dropout=None, draws=None,
         checkpoint_every=None,
     ):  # fmt: skip
         self.stack, self.x_shape = stack, x.shape
         self.packing = Packing(lengths, *x.shape[:2])
         rows = x.shape[1]
-        self.plans = stack.plans(stack.n_threads(n_threads, self.packing.size, rows, 3 if keep else 1), rows, keep)
+        n_threads = stack.n_threads(n_threads, self.packing.size, rows, 3 if keep else 1)
+        self.plans = stack.plans(n_threads, rows, keep, whole_rows=draws is not None)
         self._kind = partial(SegmentedRun, every=checkpoint_every) if checkpoint_every else partial(Run, keep=keep)
         self.cells = None
         self.runs, self.dropped = [], []
         with stack.blas():
-            self.output, self.states = self._run(self.packing.pack(x), states, keep_cells, masks)
+            self.output, self.states = self._run(self.packing.pack(x), states, keep_cells, dropout, draws)
 
     def _plan(self, k):
         return (False, 1) if self.plans is None else self.plans[k]
@@ -99,16 +102,17 @@ class Call:
         D = len(self.stack.layers[k])
         return [state[k * D : (k + 1) * D] for state in states]
 
-    def _run(self, x, states, keep_cells, masks):
+    def _run(self, x, states, keep_cells, dropout, draws):
         """Return the output (seq_len, batch_size, directions * R) and the last states, as they came."""
         self.states_0 = [self.packing.sort(state) for state in states]
         states_n = [np.empty_like(state) for state in self.states_0]
         for k, directions in enumerate(self.stack.layers):
-            if k and masks:
-                self.dropped.append(masks(x.shape))
+            if k and dropout:
+                self.dropped.append(dropout(x.shape))
                 x = x * self.dropped[-1]
+            masks = [draws(*self.x_shape[:2]).packed(self.packing) for _ in directions] if draws else None
             is_last = k == len(self.stack.layers) - 1
-            run = self._kind(directions, self.packing, self._plan(k))
+            run = self._kind(directions, self.packing, self._plan(k), masks=masks)
             out = run.forward(x, self._layer(self.states_0, k), self._layer(states_n, k), keep_cells and is_last)
             self.runs.append(run)
             x = out

@@ -29,10 +29,11 @@ class Stepper(Stepping):
 
     def __init__(self, layer, stack, batch_size):
         self._layer, self.batch_size = layer, batch_size
+        self.reset()
 
     def reset(self):
-        """Go back to a state of zeros."""
-        self.load(self._layer._state_arrays("state_0", None, self.batch_size, False))
+        """Go back to the initial state: zeros, or the one that was learned."""
+        self.load(self._layer._initial_states(None, self.batch_size, False))
 
     @property
     def state(self):

@@ -11,6 +11,7 @@ import inspect
 
 from .. import layers
 from .._validation import check_names
+from .variants import Variant, parameter_shapes
 
 _UNSAVED = ("random_state", "init")  # they say how parameters start
 
@@ -19,18 +20,18 @@ def _recurrent(n_gates):
     """Return the function that gives the shapes of the parameters of a recurrent layer with so many gates."""
 
     def shapes(c):
-        rows, state_size = n_gates * c["hidden_size"], c.get("proj_size") or c["hidden_size"]
-        suffixes = ("", "_reverse") if c["bidirectional"] else ("",)
+        # arguments that are checked when the layer is made; here their names alone matter
+        switches = {name: c.get(name, False) for name in ("peepholes", "layer_norm", "learn_initial_state")}
+        variant = Variant(**switches)
+        directions = ("", "_reverse") if c["bidirectional"] else ("",)
+        sizes = {"hidden_size": c["hidden_size"], "proj_size": c.get("proj_size", 0), "bias": c["bias"]}
+        gates = n_gates - bool(c.get("coupled_gates"))
+        output_size = len(directions) * (sizes["proj_size"] or sizes["hidden_size"])
         found = {}
         for layer in range(c["num_layers"]):
-            input_size = len(suffixes) * state_size if layer else c["input_size"]
-            for suffix in suffixes:
-                end = f"_l{layer}{suffix}"
-                found |= {f"weight_ih{end}": (rows, input_size), f"weight_hh{end}": (rows, state_size)}
-                if c["bias"]:
-                    found |= {f"bias_ih{end}": (rows,), f"bias_hh{end}": (rows,)}
-                if c.get("proj_size"):
-                    found[f"weight_hr{end}"] = (c["proj_size"], c["hidden_size"])
+            input_size = output_size if layer else c["input_size"]
+            plain = parameter_shapes(gates, "peepholes" in c, variant, input_size=input_size, **sizes)
+            found |= {f"{name}_l{layer}{end}": shape for end in directions for name, shape in plain.items()}
         return found
 
     return shapes
@@ -51,6 +52,7 @@ _SHAPES = {
     "RNN": _recurrent(1),
     "LSTM": _recurrent(4),
     "GRU": _recurrent(3),
+    "Activation": lambda c: {},
     "AttentionPool": _attention,
     "Conv1d": lambda c: _with_bias(c, c["input_size"], c["kernel_size"]),
     "Dense": lambda c: _with_bias(c, c["input_size"]),
@@ -77,8 +79,17 @@ _KINDS = {
     "attention_size": ("a size or null", lambda value: value is None or _is_size(value)),
     "padding": ("a name or a size", lambda value: isinstance(value, str) or _is_size(value)),
     **dict.fromkeys(("bias", "batch_first", "bidirectional", "reset_after"), ("a boolean", lambda v: type(v) is bool)),
-    **dict.fromkeys(("dropout", "p", "eps"), ("a number in [0, 1]", lambda v: type(v) in (int, float) and 0 <= v <= 1)),
-    **dict.fromkeys(("nonlinearity", "activation", "kind", "engine"), ("a name or null", _is_text)),
+    **dict.fromkeys(
+        ("peepholes", "coupled_gates", "layer_norm", "learn_initial_state"), ("a boolean", lambda v: type(v) is bool)
+    ),
+    "activations": ("null or a list of names with numbers", lambda v: v is None or isinstance(v, tuple | list)),
+    "clip": ("a number or null", lambda v: v is None or type(v) in (int, float)),
+    **dict.fromkeys(
+        ("dropout", "recurrent_dropout", "zoneout", "p", "eps"),
+        ("a number in [0, 1]", lambda v: type(v) in (int, float) and 0 <= v <= 1),
+    ),
+    **dict.fromkeys(("nonlinearity", "activation", "function", "kind", "engine"), ("a name or null", _is_text)),
+    "alpha": ("a number or null", lambda value: value is None or type(value) in (int, float)),
     "dtype": ("float32, float64 or null", lambda value: value in ("float32", "float64", None)),
 }
 

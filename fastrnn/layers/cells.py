@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .._core import native
+from .variants import VariantPack
 
 # enum fr_forward and enum fr_backward
-RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET, GRU_CANDIDATE, PROJECT = range(7)
-D_RNN_TANH, D_RNN_RELU, D_LSTM, D_GRU, D_GRU_CANDIDATE, D_GRU_RESET, D_PROJECT = range(7)
+RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET, GRU_CANDIDATE, PROJECT, LSTM_COUPLED, LSTM_OUTPUT = range(9)
+D_RNN_TANH, D_RNN_RELU, D_LSTM, D_GRU, D_GRU_CANDIDATE, D_GRU_RESET, D_PROJECT, D_LSTM_COUPLED, D_LSTM_OUTPUT = range(9)
 
 
 class Forward(NamedTuple):
@@ -52,6 +53,7 @@ class Cell:
     separate_bias: bool = False  # the last gate's recurrent bias stands inside the reset product
     mid_gates: tuple = ()  # gates whose recurrent operand is mid instead of h_prev
     hidden_block: int = 0  # first block of the gradients that belong to weight_hh
+    activations: tuple = ("sigmoid", "tanh")  # of gates, candidate and cell; of the one gate
 
     @property
     def blocks(self):
@@ -65,14 +67,27 @@ class Cell:
 
 
 CELLS = {
-    "rnn_tanh": Cell(1, (0,), (Forward(RNN_TANH, (0,), (0,)),), (Backward(D_RNN_TANH, (0,)),)),
-    "rnn_relu": Cell(1, (0,), (Forward(RNN_RELU, (0,), (0,)),), (Backward(D_RNN_RELU, (0,)),)),
+    "rnn_tanh": Cell(
+        1, (0,), (Forward(RNN_TANH, (0,), (0,)),), (Backward(D_RNN_TANH, (0,)),), activations=("tanh",)
+    ),
+    "rnn_relu": Cell(
+        1, (0,), (Forward(RNN_RELU, (0,), (0,)),), (Backward(D_RNN_RELU, (0,)),), activations=("relu",)
+    ),
     "lstm": Cell(
         4,
         (0, 1, 2, 3),
         (Forward(LSTM, (0, 1, 2, 3), (0, 1, 2, 3)),),
         (Backward(D_LSTM, (0, 1, 2, 3)),),
         has_cell=True,
+        activations=("sigmoid", "tanh", "tanh"),
+    ),
+    "lstm_coupled": Cell(
+        3,
+        (0, 1, 2),
+        (Forward(LSTM_COUPLED, (0, 1, 2), (0, 1, 2)),),
+        (Backward(D_LSTM_COUPLED, (0, 1, 2)),),
+        has_cell=True,
+        activations=("sigmoid", "tanh", "tanh"),
     ),
     "gru": Cell(
         3,
@@ -94,7 +109,7 @@ CELLS = {
 
 
 class Operator(NamedTuple):
-    """One kernel of a step with its packed weights, as `_core.loops` reads it."""
+    """One kernel of a step with its packed weights, or None where it multiplies nothing, as `_core.loops` reads it."""
 
     kernel: int
     weights: object
@@ -143,20 +158,30 @@ class DirectionPack:
     w_ih, w_hh : ndarray of shape (n_gates * H, I), (n_gates * H, R)
     b_ih, b_hh : ndarray of shape (n_gates * H,) or None
     w_hr : ndarray of shape (R, H) or None
+    variant : Variant or None
+        None for the plain cell.
+    **arrays : ndarray
+        The variant's parameters by plain name.
     """
 
-    def __init__(self, cell, engine, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None):
+    def __init__(self, cell, engine, w_ih, w_hh, b_ih=None, b_hh=None, w_hr=None, variant=None, **arrays):
         self.cell, self.engine = cell, engine
         self.dtype = w_ih.dtype
         self.H, self.R = w_ih.shape[0] // cell.n_gates, w_hh.shape[1]
         self.I = w_ih.shape[1]
         self.Hp, self.Rp = padded(self.H, self.dtype), padded(self.R, self.dtype)
         self.projects = w_hr is not None
-        self.w_ih = None if engine is native else engine.pack(blocks(w_ih, cell.order, cell.n_gates).T)
+        self.variant = None if variant is None else VariantPack(variant, cell, self.dtype, self.Hp, arrays, blocks)
+        self.has_norm = variant is not None and variant.layer_norm
+        self.is_fused = engine is native and not self.has_norm  # the kernels multiply for themselves
+        self.w_ih = None if self.is_fused else engine.pack(blocks(w_ih, cell.order, cell.n_gates).T)
         self.bias = self._biases(b_ih, b_hh)
+        self.input_bias = None if self.has_norm else self.bias[: cell.n_gates * self.Hp]
         self.forward = [self._forward(step, w_ih, w_hh) for step in cell.forward]
+        if self.has_norm and cell.has_cell:
+            self.forward.append(Operator(LSTM_OUTPUT, None, self.H, self.Hp))
         if self.projects:
-            weights = engine.pack(_strips(w_hr, (0,), 1), native.panel(self.dtype, PROJECT)[0])
+            weights = engine.pack(_strips(w_hr, (0,), 1))
             self.forward.append(Operator(PROJECT, weights, self.R, self.Rp, from_mid=True))
         self._source = (w_ih.copy(), w_hh.copy(), None if w_hr is None else w_hr.copy())
         self._backward = None
@@ -176,9 +201,9 @@ class DirectionPack:
 
     def _forward(self, step, w_ih, w_hh):
         units, x_columns, h_columns = native.panel(self.dtype, step.kernel)
-        weights = self.engine.pack(_strips(w_hh, step.gates, self.cell.n_gates), units * h_columns)
-        input_weights = None
-        if self.engine is native:
+        strips, input_weights = _strips(w_hh, step.gates, self.cell.n_gates), None
+        weights = self.engine.pack(strips, units * h_columns) if self.is_fused else self.engine.pack(strips)
+        if self.is_fused:
             input_weights = native.pack(_strips(w_ih, step.input_gates, self.cell.n_gates), units * x_columns)
         return Operator(step.kernel, weights, self.H, self.Hp, input_weights, from_mid=step.from_mid)
 
@@ -206,6 +231,25 @@ class DirectionPack:
             for gate, block in pairs:
                 grads[name][gate * H : (gate + 1) * H] += rows[block]
 
+    def add_variant_gradients(self, sums, grads):
+        """Add the sums over the rows of what `fr_variant` says of `extra`."""
+        cell, H = self.cell, self.H
+        rows = sums.reshape(-1, self.Hp)[:, :H]
+        if self.variant.peephole is not None:
+            grads["peephole"] += rows[: cell.n_gates - 1].ravel()
+            rows = rows[cell.n_gates - 1 :]
+        if not self.has_norm:
+            return
+        for name, pairs in (
+            ("norm_ih", _pairs(cell.order)),
+            ("norm_hh", _pairs(cell.hidden_order, cell.blocks + cell.hidden_block)),
+        ):
+            for gate, block in pairs:
+                grads[name][gate * H : (gate + 1) * H] += rows[block]
+        if cell.has_cell:
+            grads["norm_c"] += rows[2 * cell.blocks]
+            grads["norm_c_bias"] += rows[2 * cell.blocks + 1]
+
     @property
     def backward(self):
         """(operators, packed weight_ih) of the steps backward; made when first asked for."""
@@ -221,6 +265,8 @@ class DirectionPack:
             weights[: self.R] = w_hr
             packed = self.engine.pack(weights)
             operators.append(Operator(D_PROJECT, packed, self.R, self.Rp, from_mid=True, into_mid=True))
+        if self.has_norm and cell.has_cell:
+            operators.append(Operator(D_LSTM_OUTPUT, None, self.H, self.Hp))
         for step in cell.backward:
             packed = self.engine.pack(blocks(w_hh, step.gates, cell.n_gates))
             column = step.block * self.Hp

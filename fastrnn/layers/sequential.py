@@ -9,6 +9,7 @@ import numpy as np
 
 from .._validation import check_out, check_parameters, check_size, check_states
 from ._base import Layer, settle
+from .activation import Activation
 from .conv1d import Conv1d
 from .dropout import Dropout
 from .embedding import Embedding
@@ -316,7 +317,7 @@ def _with_pools_told(leaves):
     for place, layer in leaves:
         if isinstance(layer, Pool) and layer.kind == "last" and bidirectional and not layer.bidirectional:
             layer = Pool("last", bidirectional=True, dtype=layer.dtype)
-        if not isinstance(layer, Dropout | LayerNorm):
+        if not isinstance(layer, Activation | Dropout | LayerNorm):
             bidirectional = layer.is_recurrent and layer.bidirectional
         told.append((place, layer))
     return told

@@ -23,6 +23,11 @@ def many_to_one(
     dropout=0.0,
     embedding_dim=None,
     conv_filters=None,
+    recurrent_dropout=0.0,
+    zoneout=0.0,
+    layer_norm=False,
+    learn_initial_state=False,
+    proj_size=0,
     dtype="float32",
     random_state=None,
 ):
@@ -49,6 +54,10 @@ def many_to_one(
     conv_filters : int or sequence of int, optional
         Sizes of convolutions over time in front of the recurrent layers, each a ``Conv1d(..., kernel_size=3,
         padding="same", activation="relu")``, so that no length changes.
+    recurrent_dropout, zoneout : float
+    layer_norm, learn_initial_state : bool
+    proj_size : int
+        Of each recurrent layer, see :class:`fastrnn.LSTM`; `proj_size` of cell "lstm" alone.
     dtype : {"float32", "float64"}
     random_state : None, int, Generator or RandomState
 
@@ -74,6 +83,11 @@ def many_to_one(
     options = {"bidirectional": bidirectional, "init": init, **common}
     if cell == "rnn":
         options["nonlinearity"] = activation
+    if check_size("proj_size", proj_size, 0) and cell != "lstm":
+        raise ValueError(f"proj_size is {proj_size}, which cell 'lstm' has and {cell!r} has not")
+    variants = {"recurrent_dropout": recurrent_dropout, "zoneout": zoneout, "layer_norm": layer_norm}
+    variants |= {"learn_initial_state": learn_initial_state, "proj_size": proj_size}
+    options |= {name: value for name, value in variants.items() if value}
     layers = _front_end(check_size("input_size", input_size), embedding_dim, conv_filters, common)
     width = layers[-1].output_size if layers else input_size
     for hidden_size in hidden_layer_sizes:

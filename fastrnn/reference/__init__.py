@@ -10,6 +10,9 @@ pass directly above its backward pass, each for one direction of one layer and f
 ``gru``
     Gated recurrent unit, with the reset gate after or before the recurrent product.
 
+Each of the three with its variants too: peepholes and coupled gates of the LSTM, other activations and a clip before
+them, layer norm, recurrent dropout and zoneout. What they share stands in ``activations`` and ``_step``.
+
 A cell is a module with two functions, so that all cells can be used through the same lines:
 
 ``forward(weights, x, state_0, **options) -> states, saved``

@@ -9,34 +9,43 @@ Sources: M. Schuster and K. K. Paliwal, "Bidirectional Recurrent Neural Networks
 equations (8) and (9) for the directions, equation (11) for the layers.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from . import gru, lstm, rnn
 
 CELLS = {"rnn": rnn, "lstm": lstm, "gru": gru}
-KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+KINDS = "weight_ih weight_hh bias_ih bias_hh weight_hr peephole norm_ih norm_hh norm_c norm_c_bias".split()
+INITIAL = ("h_0", "c_0")
 
 
-def forward(params, x, state_0=None, lengths=None, *, cell, dtype=np.float64, **options):
+def forward(params, x, state_0=None, lengths=None, *, cell, masks=None, dtype=np.float64, **options):
     """Run a stack of recurrent layers.
 
     Parameters
     ----------
     params : dict of str to ndarray
         Parameters under the names of torch.nn, such as ``weight_ih_l0`` and ``weight_hh_l1_reverse``. Their names
-        say how many layers and directions there are.
+        say how many layers and directions there are, and whether there are peepholes (``peephole_l0``), a norm
+        (``norm_ih_l0``, ...) and learned initial states (``h_0_l0``, of an LSTM ``c_0_l0``).
     x : array_like of shape (seq_len, batch_size, input_size)
         Steps past a row's length are never read.
     state_0 : array_like or pair of array_like, optional
         h_0 of shape (num_directions * num_layers, batch_size, output_size); for an LSTM ``(h_0, c_0)``, c_0 with
-        hidden_size in the last place. Zeros if not given.
+        hidden_size in the last place. If not given, the learned states for every row, or zeros.
     lengths : array_like of int of shape (batch_size,), optional
         Length of each row, from 0 to seq_len, in any order; seq_len if not given.
     cell : {"rnn", "lstm", "gru"}
+    masks : list of objects with attributes recurrent, zone_h, zone_c, optional
+        What training has drawn for each layer and direction, layer by layer: factors of shape (batch_size,
+        output_size), (seq_len, batch_size, output_size) and (seq_len, batch_size, hidden_size), or None. Time is that
+        of `x`, in the second direction too. Without them the layer infers.
     dtype : dtype, default float64
         In which everything is computed.
     **options
-        ``nonlinearity`` of the rnn, ``reset_after`` of the gru.
+        ``nonlinearity`` of the rnn, ``reset_after`` of the gru, ``coupled_gates`` of the lstm; ``activations``,
+        ``clip`` and ``zoneout`` of all three.
 
     Returns
     -------
@@ -62,8 +71,9 @@ def forward(params, x, state_0=None, lengths=None, *, cell, dtype=np.float64, **
     seq_len, batch_size, _ = x.shape
     lengths = np.full(batch_size, seq_len) if lengths is None else np.asarray(lengths)
     suffixes = _suffixes(params)
+    learned = _learned(params, suffixes) if state_0 is None else ()
     if state_0 is None:
-        state_0 = _zero_state(params, suffixes, batch_size, cell, dtype)
+        state_0 = _initial_state(params, learned, suffixes, batch_size, cell, options)
     state_0 = tuple(np.array(s, dtype=dtype) for s in (state_0 if isinstance(state_0, tuple) else (state_0,)))
     state_n = tuple(s.copy() for s in state_0)
 
@@ -77,6 +87,7 @@ def forward(params, x, state_0=None, lengths=None, *, cell, dtype=np.float64, **
                 "suffix": suffix,
                 "reverse": reverse,
                 "x": layer_input,
+                "masks": None if masks is None else masks[k],
             }
             result = _run_forward(module, run, tuple(s[k] for s in state_0), lengths, options)
             for s, last in zip(state_n, result["state_n"], strict=True):
@@ -85,7 +96,8 @@ def forward(params, x, state_0=None, lengths=None, *, cell, dtype=np.float64, **
             cells.append(result["history"][-1])
             runs.append(run)
         layer_input = np.concatenate(outputs, axis=2)
-    tape = {"module": module, "options": options, "suffixes": suffixes, "runs": runs, "params": params}
+    tape = {"module": module, "suffixes": suffixes, "runs": runs, "params": params}
+    tape["learned"] = learned
     cells = np.concatenate(cells, axis=2) if cell == "lstm" else None
     return (layer_input, _state(state_n), cells), tape
 
@@ -127,13 +139,16 @@ def backward(tape, d_output, d_state_n=None):
         for d_half, direction in zip(np.split(d_layer, len(layer), axis=2), range(len(layer)), strict=True):
             run = runs[k + direction]
             d_final = tuple(d[k + direction] for d in d_state_0)  # d_state_n until it is replaced here
-            d_weights, d_x, d_initial = _run_backward(module, run, d_half, d_final, tape["options"])
+            d_weights, d_x, d_initial = _run_backward(module, run, d_half, d_final)
             d_input += d_x
             for d, value in zip(d_state_0, d_initial, strict=True):
                 d[k + direction] = value
             for kind, value in d_weights.items():
                 grads[kind + run["suffix"]] += value
         d_layer = d_input
+    for names, d in zip(tape["learned"], d_state_0, strict=False):
+        for name, value in zip(names, d, strict=True):
+            grads[name] += value.sum(axis=0)
     return d_layer, _state(d_state_0), grads
 
 
@@ -146,29 +161,39 @@ def _run_forward(module, run, state_0, lengths, options):
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
         x_rows = _turn(x[:length, rows], run["reverse"])
-        states, saved = module.forward(run["weights"], x_rows, tuple(s[rows] for s in state_0), **options)
+        own = options | {"masks": _masks_of(run["masks"], rows, length, run["reverse"])}
+        states, saved = module.forward(run["weights"], x_rows, tuple(s[rows] for s in state_0), **own)
         for j, s in enumerate(states):
             history[j][:length, rows] = _turn(s[1:], run["reverse"])
             state_n[j][rows] = s[-1]
-        run["groups"].append((length, rows, x_rows, states, saved))
+        run["groups"].append((length, rows, x_rows, states, saved, own))
     return {"history": history, "state_n": state_n}
 
 
-def _run_backward(module, run, d_output, d_state_n, options):
+def _run_backward(module, run, d_output, d_state_n):
     """The derivatives of `_run_forward`."""
     d_weights = {kind: np.zeros_like(w) for kind, w in run["weights"].items()}
     d_x = np.zeros_like(run["x"])
     d_state_0 = tuple(np.zeros_like(s) for s in run["state_0"])
-    for length, rows, x_rows, states, saved in run["groups"]:
+    for length, rows, x_rows, states, saved, own in run["groups"]:
         d_rows = _turn(d_output[:length, rows], run["reverse"])
         d_final = tuple(d[rows] for d in d_state_n)
-        d_w, d_x_rows, d_initial = module.backward(run["weights"], x_rows, states, saved, d_rows, d_final, **options)
+        d_w, d_x_rows, d_initial = module.backward(run["weights"], x_rows, states, saved, d_rows, d_final, **own)
         d_x[:length, rows] = _turn(d_x_rows, run["reverse"])
         for d, value in zip(d_state_0, d_initial, strict=True):
             d[rows] = value
         for kind, value in d_w.items():
             d_weights[kind] += value
     return d_weights, d_x, d_state_0
+
+
+def _masks_of(masks, rows, length, reverse):
+    """What of one direction's masks belongs to `rows`, in the order in which the direction takes its steps."""
+    if masks is None:
+        return None
+    zones = (None if zone is None else _turn(zone[:length, rows], reverse) for zone in (masks.zone_h, masks.zone_c))
+    recurrent = None if masks.recurrent is None else masks.recurrent[rows]
+    return SimpleNamespace(recurrent=recurrent, **dict(zip(("zone_h", "zone_c"), zones, strict=True)))
 
 
 def _turn(steps, reverse):
@@ -193,9 +218,19 @@ def _weights(params, suffix):
     return {kind: params[kind + suffix] for kind in KINDS if kind + suffix in params}
 
 
-def _zero_state(params, suffixes, batch_size, cell, dtype):
-    """The initial state that stands for none."""
+def _learned(params, suffixes):
+    """The names of the learned initial states: those of h_0 by layer and direction, then those of c_0."""
+    names = [[kind + suffix for layer in suffixes for suffix, _ in layer] for kind in INITIAL]
+    return [row for row in names if row[0] in params]
+
+
+def _initial_state(params, learned, suffixes, batch_size, cell, options):
+    """The initial state that stands for none: the learned one for every row, or zeros."""
+    if learned:
+        rows = (np.stack([params[name] for name in names])[:, None] for names in learned)
+        return _state(tuple(np.repeat(state, batch_size, axis=1) for state in rows))
     n_runs = sum(len(layer) for layer in suffixes)
     rows, output_size = params["weight_hh_l0"].shape
-    h_0 = np.zeros((n_runs, batch_size, output_size), dtype=dtype)
-    return (h_0, np.zeros((n_runs, batch_size, rows // 4), dtype=dtype)) if cell == "lstm" else h_0
+    h_0 = np.zeros((n_runs, batch_size, output_size))
+    hidden_size = rows // (3 if options.get("coupled_gates") else 4)
+    return (h_0, np.zeros((n_runs, batch_size, hidden_size))) if cell == "lstm" else h_0

@@ -4,6 +4,7 @@ A hook is any callable that takes an `EpochEnd`; returning True stops the traini
 
 * ``on_start(moment)`` is called once before the first update, also of a resumed run, with an `EpochEnd` that tells
   where the run stands.
+* ``on_epoch_start(moment)`` is called before the first update of every epoch, and of the rest of a resumed one.
 * ``state_dict()`` and ``load_state_dict(state)``: a dict of numbers and text that checkpoints hold.
 """
 

@@ -106,7 +106,7 @@ def job(run):
         "parameters": {name: [w.dtype.name, *w.shape] for name, w in run.network.params.items()},
         "optimizer": type(run.optimizer).__name__,
         "schedule": None if run.schedule is None else type(run.schedule).__name__,
-        "samples": run.samples.fingerprint(),
+        "samples": run.samples.fingerprint,
         "rng": None if run.rng is None else type(run.rng.bit_generator).__name__,
         "batch_size": int(settings.batch_size),
         "shuffle": bool(settings.shuffle),

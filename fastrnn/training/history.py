@@ -28,6 +28,14 @@ class History:
         The epoch (from 1) at whose end the network had its present weights; 0: before training.
     stopped : {"max_iter", "tol", "callback", "interrupt"}
         Why it ended.
+
+    Examples
+    --------
+    >>> from fastrnn.training import History
+    >>> history = History()
+    >>> history.record(0.5, 1.0, 0.01)
+    >>> history.n_epochs, history.loss_curve
+    (1, [0.5])
     """
 
     loss_curve: list = field(default_factory=list)

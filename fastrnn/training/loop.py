@@ -217,6 +217,7 @@ def _run_epochs(run, max_iter, tol, n_iter_no_change, validate, bar):
         if not started:
             _start_hooks(run, max_iter)
             started = True
+        _announce_epoch(run, max_iter)
         rate = _run_epoch(run, groups, gradients, max_iter)
         measures = None if validate is None else _validated(run, validate)
         history.record(run.epoch.loss, run.epoch.largest_norm, rate, measures)
@@ -276,6 +277,13 @@ def _validated(run, validate):
             f"the validation loss is {value:.4g} at the end of epoch {run.history.n_epochs + 1}. {_kept(run)}"
         )
     return value, score
+
+
+def _announce_epoch(run, max_iter):
+    moment = EpochEnd(run.history, run.network, run.optimizer, run.progress(max_iter), math.nan, run.rate_factor)
+    for hook in run.hooks:
+        if hasattr(hook, "on_epoch_start"):
+            hook.on_epoch_start(moment)
 
 
 def _start_hooks(run, max_iter):

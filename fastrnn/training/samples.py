@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -74,10 +75,14 @@ class Samples:
         if self._weight is not None and not self._weight.all():
             self._kept = np.flatnonzero(self._weight)
 
+    @cached_property
     def fingerprint(self):
-        """Return [number of samples, checksum of their lengths and of which have weight 0]."""
-        kept = np.arange(0) if self._kept is None else self._kept
-        return [len(self.lengths), zlib.crc32(kept.tobytes(), zlib.crc32(self.lengths.tobytes()))]
+        """[number of samples, checksum of sequences, targets and weights]."""
+        checksum = zlib.crc32(self.lengths.tobytes())
+        for part in (self._sequences, self._target, () if self._weight is None else self._weight):
+            for array in (part,) if isinstance(part, np.ndarray) else part:
+                checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), checksum)
+        return [len(self.lengths), checksum]
 
     def batches(self, batch_size, rng=None):
         """As `batch_indices`, of the samples whose weight is not 0."""

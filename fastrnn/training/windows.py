@@ -24,6 +24,8 @@ def check_windows(network):
         if layer.is_recurrent:
             if layer.bidirectional:
                 raise ValueError(f"bptt_window is set, but {here} is bidirectional: a window lacks the steps after it")
+            if network.consumes_time and getattr(layer, "learn_initial_state", False):
+                raise ValueError(f"bptt_window is set, but {here} learns its initial state, which gets no gradient")
         elif isinstance(layer, Pool):
             if layer.kind != "last":
                 raise ValueError(

@@ -1,0 +1,118 @@
+"""The network of an estimator: composed by its parameters, or a copy of the one it was given."""
+
+import copy
+import inspect
+
+import numpy as np
+
+from ..layers import Embedding, Sequential
+from ..models import many_to_one
+
+# what describes a network; a `network` stands instead of all of it
+ARCHITECTURE = (
+    *("hidden_layer_sizes", "activation", "cell", "init", "bidirectional", "pooling", "embedding_dim", "conv_filters"),
+    *("dropout", "recurrent_dropout", "zoneout", "layer_norm", "learn_initial_state", "proj_size"),
+)
+
+
+def check_network(estimator):
+    """Check the parameter ``network``, and that nothing else describes a network beside it."""
+    network = estimator.network
+    if network is None:
+        return
+    if not isinstance(network, Sequential):
+        raise TypeError(f"network is an object of type {type(network).__name__}, expected a fastrnn.Sequential or None")
+    parameters = inspect.signature(type(estimator).__init__).parameters
+    for name in ARCHITECTURE:
+        value, default = getattr(estimator, name), parameters[name].default
+        if value is not default and not np.array_equal(value, default):
+            raise ValueError(f"{name} is {value!r}, expected {default!r} where network is given: it says all of that")
+    if not network.params:
+        raise ValueError(f"network is {network!r}, expected one with parameters to train")
+    if not network.consumes_time:
+        raise ValueError(
+            f"network is {network!r}, which has an output a step, expected one output a sequence: a Pool or an "
+            "AttentionPool behind the recurrent layers"
+        )
+    if not (isinstance(estimator.dtype, str) and estimator.dtype == "auto") and estimator.dtype != network.dtype:
+        raise ValueError(f"dtype is {estimator.dtype!r}, expected 'auto' or that of network, {network.dtype.name!r}")
+
+
+def table_of(network):
+    """The `Embedding` with which a network begins, or None."""
+    first = network._leaves[0][1]
+    return first if isinstance(first, Embedding) else None
+
+
+def make_network(estimator, sizes, rng):
+    """The network to train, for the sizes of X and y that the estimator has read.
+
+    Parameters
+    ----------
+    estimator : RNNClassifier or RNNRegressor
+    sizes : tuple of int
+        Of the hidden layers.
+    rng : numpy.random.Generator
+        Of initial weights.
+    """
+    if estimator.network is not None:
+        _check_sizes(estimator)
+        return copy.deepcopy(estimator.network)
+    own = ("cell", "activation", "init", "bidirectional", "pooling", "embedding_dim", "conv_filters", "dropout")
+    own += ("recurrent_dropout", "zoneout", "layer_norm", "learn_initial_state", "proj_size")
+    network = many_to_one(
+        estimator._input_size,
+        estimator.n_outputs_,
+        hidden_layer_sizes=sizes,
+        **{name: getattr(estimator, name) for name in own},
+        dtype=estimator._dtype,
+        random_state=rng,
+    )
+    if estimator.embedding_dim is not None:
+        with network.updating() as params:
+            params["0.weight"][0] = 0.0  # the unknown token
+    return network
+
+
+def _check_sizes(estimator):
+    """Check that the given network reads X and gives what y needs."""
+    network = estimator.network
+    leaves = [layer for _, layer in network._leaves]
+    reads = next((layer.input_size for layer in leaves if hasattr(layer, "input_size")), None)
+    if table_of(network) is None and reads not in (None, estimator._input_size):
+        raise ValueError(
+            f"network reads input_size = {reads} features a step, expected those of X, {estimator._input_size}"
+        )
+    gives = next((layer.output_size for layer in reversed(leaves) if hasattr(layer, "output_size")), reads)
+    if gives != estimator.n_outputs_:
+        raise ValueError(
+            f"network gives output_size = {gives} numbers a sequence, expected {estimator.n_outputs_}: "
+            f"{estimator._outputs_are}"
+        )
+
+
+def check_same(described, present):
+    """Check that two networks have the same layers; weights may be any."""
+    expected, found = _arguments(described), _arguments(present)
+    if expected == found:
+        return
+    differences = [
+        f"{name} = {value!r} and {other.get(name)!r}"
+        for (_, one), (_, other) in zip(expected, found)
+        for name, value in one.items()
+        if value != other.get(name)
+    ]
+    shown = repr(described) != repr(present)
+    raise ValueError(
+        f"the parameters describe {described!r}, but training goes on with {present!r}"
+        f"{'' if shown else f' ({differences[0]})'}: expected fit with warm_start=False, which starts anew"
+    )
+
+
+def _arguments(network):
+    """For each layer its class and the arguments of its constructor, but for those that say how weights start."""
+    found = []
+    for _, layer in network._leaves:
+        names = [name for name in inspect.signature(type(layer)).parameters if name not in ("random_state", "init")]
+        found.append((type(layer), {name: getattr(layer, name, None) for name in names}))
+    return found
