@@ -74,8 +74,8 @@ typedef struct fr_variant {
     ptrdiff_t blocks;       // B
     int projects;           // FR_PROJECT follows
     const void *peephole;   // (P, Hp)
-    const void *norm_x;     // (B, Hp): the gain of LN(W_ih x), in the columns of gates; NULL: no norm. With it x is NULL,
-    const void *norm_h;     // `gates` comes without bias, and the recurrent product is ready
+    const void *norm_x;     // (B, Hp): the gain of LN(W_ih x), in the columns of gates; NULL: no norm. With it x is
+    const void *norm_h;     // NULL, `gates` comes without bias, and the recurrent product is ready
     const void *norm_c;     // (2, Hp): gain and shift of LN(c), LSTM
 } fr_variant;
 
@@ -83,7 +83,7 @@ typedef struct fr_variant {
 // order: bias, W_ih x, W_hh h; whoever has made the first two ahead passes them in `gates`, and no x.
 typedef struct fr_step {
     ptrdiff_t rows, H, Hp;
-    ptrdiff_t u0, u1;    // vectors of units to compute: whole panels of the kernel, or up to the last
+    ptrdiff_t u0, u1;    // vectors of units to compute: whole panels of the kernel, or up to the last; all with a norm
     int down;            // last panel first: every other step, to meet the weights that are still in cache
     const void *bias;    // (blocks, Hp) in
     const void *x;       // (rows, X) in, or NULL: `gates` holds bias + W_ih x
@@ -95,11 +95,11 @@ typedef struct fr_step {
     void *product;       // (rows, unit vectors with their columns side by side) in, only where w is NULL; with a norm
                          // it is overwritten
     ptrdiff_t ld_product;
-    void *gates;         // (rows, blocks Hp) in, see x; out where keep: activated gates. Unused otherwise, but for z of
-                         // FR_GRU_RESET, which FR_GRU_CANDIDATE finds there
+    void *gates;         // (rows, blocks Hp) in, see x; out where keep: activated gates. Unused otherwise, but for what
+                         // the next kernel finds there: z of FR_GRU_RESET, with norm_c o of FR_LSTM
     ptrdiff_t ld_gates;
     int keep;            // store what backward needs
-    const void *h_prev;  // (rows, H) in, GRU
+    const void *h_prev;  // (rows, H) in, GRU; all with zone_h
     ptrdiff_t ld_h_prev;
     const void *c_prev;  // (rows, Hp) in, LSTM; may be c
     ptrdiff_t ld_c_prev;
@@ -127,7 +127,7 @@ typedef struct fr_step_back {
     ptrdiff_t ld_h_prev;
     const void *c_prev;  // (rows, Hp) in, LSTM
     ptrdiff_t ld_c_prev;
-    const void *c;       // (rows, Hp) in, LSTM
+    const void *c;       // (rows, Hp) in, LSTM without a variant
     ptrdiff_t ld_c;
     const void *d_out;   // (rows, H) in: gradient of the output, or NULL
     ptrdiff_t ld_d_out;

@@ -12,6 +12,7 @@ _HOME_OF_NAME = {
     "RNN": "layers",
     "LSTM": "layers",
     "GRU": "layers",
+    "Activation": "layers",
     "AttentionPool": "layers",
     "Conv1d": "layers",
     "Dense": "layers",
@@ -23,6 +24,9 @@ _HOME_OF_NAME = {
     **dict.fromkeys(("RNNClassifier", "LSTMClassifier", "GRUClassifier"), "estimators"),
     **dict.fromkeys(("RNNRegressor", "LSTMRegressor", "GRURegressor"), "estimators"),
     "SequenceScaler": "estimators",
+    "Network": "models",
+    "accelerate": "bridges",
+    **dict.fromkeys(("from_keras", "from_onnx", "from_torch", "to_onnx"), "io"),
     "load": "_objects",
     "save": "_objects",
     "show_versions": "_show_versions",
@@ -30,15 +34,15 @@ _HOME_OF_NAME = {
     "set_num_threads": "_threads",
 }
 _SUBMODULES = (
-    *("datasets", "estimators", "init", "inspection", "layers", "losses", "metrics", "models", "optim", "reference"),
-    *("schedules", "storage", "training"),
+    *("datasets", "estimators", "init", "inspection", "io", "layers", "losses", "metrics", "models", "onnx", "optim"),
+    *("reference", "schedules", "storage", "training"),
 )
 
 __all__ = [  # noqa: F822  (the names come from __getattr__)
-    *["GRU", "LSTM", "RNN", "AttentionPool", "Conv1d", "Dense", "Dropout", "Embedding", "LayerNorm", "Pool"],
+    *["GRU", "LSTM", "RNN", "Activation", "AttentionPool", "Conv1d", "Dense", "Dropout", "Embedding", "LayerNorm", "Pool"],
     "Sequential",
     *["RNNClassifier", "LSTMClassifier", "GRUClassifier", "RNNRegressor", "LSTMRegressor", "GRURegressor"],
-    "SequenceScaler",
+    *["SequenceScaler", "Network", "accelerate", "from_keras", "from_onnx", "from_torch", "to_onnx"],
     *["datasets", "init", "inspection", "losses", "metrics", "optim", "schedules", "storage"],
     *["get_num_threads", "load", "save", "set_num_threads", "show_versions", "__version__"],
 ]
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from fastrnn._show_versions import show_versions as show_versions
     from fastrnn._threads import get_num_threads as get_num_threads
     from fastrnn._threads import set_num_threads as set_num_threads
+    from fastrnn.bridges import accelerate as accelerate
     from fastrnn.estimators import GRUClassifier as GRUClassifier
     from fastrnn.estimators import GRURegressor as GRURegressor
     from fastrnn.estimators import LSTMClassifier as LSTMClassifier
@@ -64,9 +69,14 @@ if TYPE_CHECKING:
     from fastrnn.estimators import RNNClassifier as RNNClassifier
     from fastrnn.estimators import RNNRegressor as RNNRegressor
     from fastrnn.estimators import SequenceScaler as SequenceScaler
+    from fastrnn.io import from_keras as from_keras
+    from fastrnn.io import from_onnx as from_onnx
+    from fastrnn.io import from_torch as from_torch
+    from fastrnn.io import to_onnx as to_onnx
     from fastrnn.layers import GRU as GRU
     from fastrnn.layers import LSTM as LSTM
     from fastrnn.layers import RNN as RNN
+    from fastrnn.layers import Activation as Activation
     from fastrnn.layers import AttentionPool as AttentionPool
     from fastrnn.layers import Conv1d as Conv1d
     from fastrnn.layers import Dense as Dense
@@ -75,6 +85,7 @@ if TYPE_CHECKING:
     from fastrnn.layers import LayerNorm as LayerNorm
     from fastrnn.layers import Pool as Pool
     from fastrnn.layers import Sequential as Sequential
+    from fastrnn.models import Network as Network
 
 
 def __getattr__(name: str) -> Any:

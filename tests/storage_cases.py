@@ -14,6 +14,7 @@ LAYERS = {
     "LSTM-batch-first": lambda dtype: fastrnn.LSTM(3, 4, batch_first=True, dtype=dtype),
     "GRU": lambda dtype: fastrnn.GRU(3, 4, 3, dtype=dtype, random_state=1),
     "GRU-reset-before": lambda dtype: fastrnn.GRU(3, 4, bidirectional=True, reset_after=False, dtype=dtype),
+    "Activation": lambda dtype: layers.Activation("elu", alpha=0.5, dtype=dtype),
     "AttentionPool": lambda dtype: layers.AttentionPool(3, 2, dtype=dtype),
     "Conv1d": lambda dtype: layers.Conv1d(3, 4, 2, stride=2, padding=1, bias=False, dtype=dtype),
     "Dense": lambda dtype: fastrnn.Dense(3, 4, activation="relu", dtype=dtype),

@@ -29,11 +29,12 @@ class Stepper(Stepping):
 
     def __init__(self, layer, stack, batch_size):
         self._layer, self.batch_size = layer, batch_size
+        self._first = layer._initial_states(None, batch_size, False)
         self.reset()
 
     def reset(self):
         """Go back to the initial state: zeros, or the one that was learned."""
-        self.load(self._layer._initial_states(None, self.batch_size, False))
+        self.load(self._first)
 
     @property
     def state(self):

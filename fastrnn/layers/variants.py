@@ -48,7 +48,8 @@ def _activation(where, given):
     if len(parameters) > len(defaults):
         raise ValueError(f"{where} is {given!r}, expected at most {len(defaults)} parameters after {name!r}")
     for value in parameters:
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+        is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        if not (is_number and math.isfinite(value)):
             raise ValueError(f"{where} is {given!r}, expected finite numbers after {name!r}")
     return (name, *map(float, parameters), *defaults[len(parameters) :])
 
@@ -57,7 +58,9 @@ def check_clip(clip):
     """Return `clip` as a float above 0, or None."""
     if clip is None:
         return None
-    if isinstance(clip, bool) or not isinstance(clip, int | float | np.number) or not clip > 0:
+    if isinstance(clip, bool) or not isinstance(clip, int | float | np.integer | np.floating):
+        raise TypeError(f"clip is {clip!r}, expected a number > 0, or None for none")
+    if not clip > 0:
         raise ValueError(f"clip is {clip!r}, expected a number > 0, or None for none")
     return float(clip)
 
