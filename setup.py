@@ -127,7 +127,7 @@ def kernel_libraries():
 def extensions():
     """The Cython modules of `fastrnn._core`; only `native` holds kernels."""
     found = []
-    for name in ("native", "gradients", "loops", "directions", "recurrent", "backward", "stepping", "_blas"):
+    for name in ("native", "gradients", "loops", "directions", "recurrent", "backward", "stepping", "ctc", "_blas"):
         source = f"fastrnn/_core/{name}.pyx"
         if not os.path.exists(source):
             continue
@@ -142,7 +142,7 @@ def extensions():
                     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                     *[(f"FR_HAVE_{isa.upper()}", "1") for isa in isas() if native],
                 ],
-                libraries=[f"fr_{isa}" for isa in isas()] if native else [],
+                libraries=[*(f"fr_{isa}" for isa in isas()), "m"] if native else [],
                 depends=[
                     *kernel_depends(),
                     *sorted(glob("fastrnn/_core/*.px[di]")),

@@ -17,6 +17,7 @@
 #define FR_KERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define FR_PANEL_MAX 4  // vectors side by side in a tile
 #define FR_ROWS_MAX 8   // rows of a tile
@@ -156,6 +157,23 @@ typedef struct fr_product {
     ptrdiff_t ldc;
 } fr_product;
 
+// Connectionist temporal classification of one sequence.
+typedef struct fr_ctc {
+    ptrdiff_t T, K, U;      // steps, classes, labels of the target; K > 0
+    const void *logits;     // (T, K) in, steps ld_logits apart
+    ptrdiff_t ld_logits;
+    const int64_t *labels;  // (U,) in: in [0, K), none is the blank
+    ptrdiff_t blank;        // in [0, K)
+    void *d_logits;         // (T, K) out, steps ld_d_logits apart: gradient of the loss; 0 where the loss is inf
+    ptrdiff_t ld_d_logits;
+    void *scratch;          // fr_ctc_scratch(T, U, lanes) elements
+} fr_ctc;
+
+static inline ptrdiff_t fr_ctc_scratch(ptrdiff_t T, ptrdiff_t U, ptrdiff_t lanes)
+{
+    return (2 * T + 8) * ((U + 1 + lanes) / lanes * lanes) + 2 * lanes + 3 * T;
+}
+
 typedef struct fr_kernels {
     const char *isa;
     ptrdiff_t itemsize, lanes;
@@ -179,6 +197,8 @@ typedef struct fr_kernels {
     // gates = bias + x w_x, what a forward kernel without x expects; rows may be those of many steps
     void (*input[FR_FORWARD_KERNELS])(const fr_step *s);
     void (*backward[FR_BACKWARD_KERNELS])(const fr_step_back *s);
+    // -log p(target | softmax(logits)), in nats; inf where no path of T steps with a probability emits the target
+    double (*ctc)(const fr_ctc *c);
 } fr_kernels;
 
 // itemsize 4 or 8; isa a name or NULL for the best that this machine runs (or FASTRNN_ISA, read once by the caller).

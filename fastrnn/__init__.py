@@ -19,6 +19,7 @@ _HOME_OF_NAME = {
     "Embedding": "layers",
     "Dropout": "layers",
     "LayerNorm": "layers",
+    **dict.fromkeys(("Masking", "Reverse", "Unmask"), "layers"),
     "Pool": "layers",
     "Sequential": "layers",
     **dict.fromkeys(("RNNClassifier", "LSTMClassifier", "GRUClassifier"), "estimators"),
@@ -39,11 +40,13 @@ _SUBMODULES = (
 )
 
 __all__ = [  # noqa: F822  (the names come from __getattr__)
-    *["GRU", "LSTM", "RNN", "Activation", "AttentionPool", "Conv1d", "Dense", "Dropout", "Embedding", "LayerNorm", "Pool"],
+    *["GRU", "LSTM", "RNN", "Activation", "AttentionPool", "Conv1d", "Dense", "Dropout", "Embedding", "LayerNorm"],
+    *["Masking", "Reverse", "Unmask"],
+    "Pool",
     "Sequential",
     *["RNNClassifier", "LSTMClassifier", "GRUClassifier", "RNNRegressor", "LSTMRegressor", "GRURegressor"],
     *["SequenceScaler", "Network", "accelerate", "from_keras", "from_onnx", "from_torch", "to_onnx"],
-    *["datasets", "init", "inspection", "losses", "metrics", "optim", "schedules", "storage"],
+    *["datasets", "init", "inspection", "losses", "metrics", "onnx", "optim", "schedules", "storage"],
     *["get_num_threads", "load", "save", "set_num_threads", "show_versions", "__version__"],
 ]
 
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from fastrnn import inspection as inspection
     from fastrnn import losses as losses
     from fastrnn import metrics as metrics
+    from fastrnn import onnx as onnx
     from fastrnn import optim as optim
     from fastrnn import schedules as schedules
     from fastrnn import storage as storage
@@ -83,8 +87,11 @@ if TYPE_CHECKING:
     from fastrnn.layers import Dropout as Dropout
     from fastrnn.layers import Embedding as Embedding
     from fastrnn.layers import LayerNorm as LayerNorm
+    from fastrnn.layers import Masking as Masking
     from fastrnn.layers import Pool as Pool
+    from fastrnn.layers import Reverse as Reverse
     from fastrnn.layers import Sequential as Sequential
+    from fastrnn.layers import Unmask as Unmask
     from fastrnn.models import Network as Network
 
 

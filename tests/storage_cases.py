@@ -20,9 +20,12 @@ LAYERS = {
     "Dense": lambda dtype: fastrnn.Dense(3, 4, activation="relu", dtype=dtype),
     "Dense-no-bias": lambda dtype: fastrnn.Dense(3, 4, bias=False, dtype=dtype),
     "Dropout": lambda dtype: fastrnn.Dropout(0.25, dtype=dtype),
-    "Embedding": lambda dtype: fastrnn.Embedding(5, 3, dtype=dtype),
+    "Embedding": lambda dtype: fastrnn.Embedding(5, 3, dtype=dtype, mask_token=0),
     "LayerNorm": lambda dtype: layers.LayerNorm(3, eps=1e-3, dtype=dtype),
+    "Masking": lambda dtype: layers.Masking(-1.5, dtype=dtype),
     "Pool": lambda dtype: fastrnn.Pool("max", bidirectional=True, dtype=dtype),
+    "Reverse": lambda dtype: layers.Reverse(dtype=dtype),
+    "Unmask": lambda dtype: layers.Unmask(dtype=dtype),
     "Sequential": lambda dtype: fastrnn.Sequential(
         fastrnn.Embedding(7, 3, dtype=dtype),
         fastrnn.Sequential(fastrnn.Dropout(0.1), layers.LayerNorm(3, dtype=dtype)),

@@ -30,7 +30,15 @@ def public_names(module):
 
 
 OBJECTS = public_objects()
-OPTIONAL = ("fastrnn.bridges.", "fastrnn.io.")  # their examples need other packages, and so need not run
+# their examples need other packages, and so need not run
+OPTIONAL = (
+    "fastrnn.bridges.",
+    "fastrnn.io.",
+    "fastrnn.onnx.",
+    "fastrnn.accelerate",
+    "fastrnn.from_",
+    "fastrnn.to_onnx",
+)
 CLASSES = [value for value in OBJECTS if inspect.isclass(value)]
 
 

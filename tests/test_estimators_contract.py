@@ -190,7 +190,7 @@ def test_scores_and_probabilities_belong_together_and_logs_stay_finite(rng):
         else:
             np.testing.assert_allclose(np.diff(scores), np.diff(np.log(p)), atol=1e-12)
         weights = {name: 1e4 * w for name, w in model.network_.state_dict().items()}
-        model.network_.load_state_dict(weights)  # probabilities of exactly 0
+        model._trained.load_state_dict(weights)  # probabilities of exactly 0
         assert (model.predict_proba(X) == 0).any() and np.isfinite(model.predict_log_proba(X)).all()
 
 

@@ -74,7 +74,7 @@ def test_fit_starts_from_a_copy_of_the_weights_and_leaves_the_given_network_alon
 def test_a_network_like_that_of_the_parameters_is_trained_to_the_same_bits(rng):
     X, y = data(rng)
     plain = GRUClassifier((4,), shuffle=False, **SMALL, dtype="float64")
-    start = clone(plain).set_params(max_iter=1, learning_rate_init=1e-300).fit(X, y).network_
+    start = clone(plain).set_params(max_iter=1, learning_rate_init=1e-300).fit(X, y)._trained
     given = RNNClassifier(network=start, shuffle=False, **SMALL)
     np.testing.assert_array_equal(given.fit(X, y).predict_proba(X), plain.fit(X, y).predict_proba(X))
 
@@ -210,5 +210,5 @@ def test_grid_search_chooses_among_networks(rng):
     networks = [composed(), composed(cell=LSTM)]
     search = GridSearchCV(RNNClassifier(**SMALL), {"network": networks}, cv=2, n_jobs=2).fit(X, y)
     assert search.best_params_["network"] in networks
-    assert repr(search.best_estimator_.network_) == repr(search.best_params_["network"])
+    assert repr(search.best_estimator_._trained) == repr(search.best_params_["network"])
     assert "Sequential(Conv1d" in search.best_estimator_._repr_html_()

@@ -336,3 +336,17 @@ def test_repr_shows_the_layers():
     network = Sequential(Dense(3, 4, activation="relu"), Dropout(0.1), Pool("mean"), Dense(4, 2))
     assert repr(network) == "Sequential(Dense(3, 4, activation='relu'), Dropout(0.1), Pool('mean'), Dense(4, 2))"
     assert len(network) == 4 and fastrnn.Sequential is Sequential
+
+
+@pytest.mark.parametrize("first", [GRU(3, 4, bidirectional=True, random_state=0), Dense(3, 8)], ids=repr)
+def test_gradient_of_the_input_is_left_out_where_nobody_wants_it(first):
+    network = Sequential(first, LSTM(8, 5, random_state=1), Dense(5, 2, random_state=2))
+    x = np.random.default_rng(0).standard_normal((6, 4, 3)).astype(np.float32)
+    found = []
+    for wants_x in (True, False):
+        network.zero_grad()
+        (output, _), backward = network.forward(x, lengths=[6, 2, 5, 1])
+        d_x, _ = backward(np.ones_like(output), wants_x=wants_x)
+        found.append({name: grad.copy() for name, grad in network.grads.items()})
+    assert d_x is None
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])

@@ -265,7 +265,7 @@ def test_an_estimator_is_loaded_as_its_network_without_scikit_learn(tmp_path):
     )
     assert printed.strip() == f"{model.predict(x).tolist()} True"
     fastrnn.save(fastrnn.GRUClassifier(), path)
-    with pytest.raises(FileFormatError, match="it holds a GRUClassifier without network_, expected a fitted one"):
+    with pytest.raises(FileFormatError, match="it holds a GRUClassifier that is not fitted, expected a fitted one"):
         Network.load(path)
 
 

@@ -18,7 +18,7 @@ cdef enum:
 
 
 def run_layer_back(list directions, list kept, cnp.ndarray d_out, packing, ptrdiff_t T, ptrdiff_t N, list states,
-                   list d_states, list grads, bint by_units, int n_threads):
+                   list d_states, grads, bint by_units, int n_threads, bint wants_x=True):
     """Run directions backwards and add the gradients of their weights.
 
     Parameters
@@ -31,12 +31,14 @@ def run_layer_back(list directions, list kept, cnp.ndarray d_out, packing, ptrdi
         Rows of unit stride.
     d_states : list of ndarray of shape (len(directions), N, R or H)
         Gradients of the last states; overwritten by those of the initial ones.
-    grads : list of dict
-        By direction: C-contiguous gradients by plain name ("weight_ih", ...), added into.
+    grads : list of dict or None
+        By direction: C-contiguous gradients by plain name ("weight_ih", ...), added into. None: nobody wants them.
+    wants_x : bool, default=True
+        Whether anybody wants d_x.
 
     Returns
     -------
-    d_x : ndarray of shape (S, X)
+    d_x : ndarray of shape (S, X), or None where nobody wants it
     """
     cdef Loop loops[DIRECTIONS]
     cdef Loop *loop
@@ -75,7 +77,8 @@ def run_layer_back(list directions, list kept, cnp.ndarray d_out, packing, ptrdi
             inner = empty(own, batch.S, own.Hp)
             loop.inner = matrix(inner)
             held.append(inner)
-        own_d_x = empty(own, batch.S, loop.X)
+        own_grads = {} if grads is None else grads[d]
+        own_d_x = empty(own, batch.S, loop.X) if wants_x else None
         loop.d_x = matrix(own_d_x)
         d_x.append(own_d_x)
         loop.d_input = loop.d_hidden = loop.gates
@@ -90,10 +93,10 @@ def run_layer_back(list directions, list kept, cnp.ndarray d_out, packing, ptrdi
             d_masked = np.zeros((N, own.Rp), own.pack.dtype)
             loop.masked, loop.d_masked = matrix(masked), matrix(d_masked)
             held.append(d_masked)
-        _fill_outers(loop, own, grads[d], x, masked, mid, inner)
-        sums.append(np.zeros(loop.sums_width, own.pack.dtype) if loop.sums_width else None)
+        _fill_outers(loop, own, own_grads, x, masked, mid, inner)
+        sums.append(np.zeros(loop.sums_width, own.pack.dtype) if loop.sums_width and own_grads else None)
         loop.d_extra = NULL if sums[d] is None else cnp.PyArray_DATA(<cnp.ndarray>sums[d])
-        biases.append(np.zeros(own.kept_width, own.pack.dtype) if "bias_ih" in grads[d] else None)
+        biases.append(np.zeros(own.kept_width, own.pack.dtype) if "bias_ih" in own_grads else None)
         loop.d_bias = NULL if biases[d] is None else cnp.PyArray_DATA(<cnp.ndarray>biases[d])
         packed = empty(own, n_threads, packed_bytes(loop) // itemsize)
         loop.packed = <char *>cnp.PyArray_DATA(packed)
@@ -110,7 +113,7 @@ def run_layer_back(list directions, list kept, cnp.ndarray d_out, packing, ptrdi
             own.pack.add_bias_gradient(biases[d], grads[d])
         if sums[d] is not None:
             own.pack.add_variant_gradients(sums[d], grads[d])
-    return d_x[0] if D == 1 else d_x[0] + d_x[1]
+    return d_x[0] if D == 1 or not wants_x else d_x[0] + d_x[1]
 
 
 cdef void _fill_outers(Loop *loop, Direction own, dict grads, x, masked, mid, inner):
@@ -119,7 +122,7 @@ cdef void _fill_outers(Loop *loop, Direction own, dict grads, x, masked, mid, in
     cdef cnp.ndarray grad
     cdef int i
     loop.n_outers = 0
-    for name, gate_blocks, operand in own.pack.weight_gradients:
+    for name, gate_blocks, operand in own.pack.weight_gradients if grads else ():
         grad = grads[name]
         assert cnp.PyArray_ISCARRAY(grad) and len(gate_blocks) <= GATES_MAX
         outer = &loop.outers[loop.n_outers]

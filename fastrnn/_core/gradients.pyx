@@ -103,7 +103,7 @@ cdef void _input_gradient(const Loop *loop, int rank, int size) noexcept nogil:
     cdef ptrdiff_t S = offset_of(loop, loop.T)
     cdef ptrdiff_t begin = S * rank // size, end = S * (rank + 1) // size
     cdef fr_product p
-    if end <= begin:
+    if end <= begin or loop.d_x.data == NULL:
         return
     p.M, p.N, p.K = end - begin, loop.X, loop.x_width
     p.a, p.a_row, p.a_col, p.b = row_of(loop, loop.d_input, begin), loop.d_input.ld, 1, loop.w_ih

@@ -1,5 +1,8 @@
 # csrc/fr_kernels.h for Cython. Shapes and contracts stand there.
 
+from libc.stdint cimport int64_t
+
+
 cdef extern from "fr_kernels.h" nogil:
     const int FR_FUNCTIONS, FR_FORWARD_KERNELS, FR_BACKWARD_KERNELS, FR_PANEL_MAX, FR_RSTD
     const int FR_GRU_RESET, FR_D_GRU_RESET
@@ -85,6 +88,18 @@ cdef extern from "fr_kernels.h" nogil:
         void *c
         ptrdiff_t ldc
 
+    ctypedef struct fr_ctc:
+        ptrdiff_t T, K, U
+        const void *logits
+        ptrdiff_t ld_logits
+        const int64_t *labels
+        ptrdiff_t blank
+        void *d_logits
+        ptrdiff_t ld_d_logits
+        void *scratch
+
+    ptrdiff_t fr_ctc_scratch(ptrdiff_t T, ptrdiff_t U, ptrdiff_t lanes)
+
     ctypedef struct fr_kernels:
         const char *isa
         ptrdiff_t itemsize, lanes
@@ -103,6 +118,7 @@ cdef extern from "fr_kernels.h" nogil:
         void (*forward[9])(const fr_step *s) noexcept nogil
         void (*input[9])(const fr_step *s) noexcept nogil
         void (*backward[9])(const fr_step_back *s) noexcept nogil
+        double (*ctc)(const fr_ctc *c) noexcept nogil
 
     const fr_kernels *fr_kernels_find(const char *isa, ptrdiff_t itemsize)
     unsigned long long fr_flush_enter()

@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ..init import as_generator
+from ..models import Network
 from ..training import NonFiniteLossError
 from ..training.windows import check_windows
 from ._callbacks import FitTasks, as_callbacks
@@ -127,7 +128,7 @@ arrays of shape (n_timesteps_i, n_features)
         """
         sizes = check_parameters(self)
         tasks = FitTasks(self, X, y, sample_weight)
-        goes_on = bool(self.warm_start) and hasattr(self, "network_")
+        goes_on = bool(self.warm_start) and hasattr(self, "_trained")
         with unchanged_on_error(self):
             data, rng = self._prepare(sizes, X, y, sample_weight, goes_on)
             validation = self._read_validation(X_val, y_val, sample_weight_val)
@@ -159,7 +160,7 @@ arrays of shape (n_timesteps_i, n_features)
         if self.early_stopping:
             raise ValueError("early_stopping is True, expected False for partial_fit, which is one epoch")
         sizes = check_parameters(self)
-        goes_on = hasattr(self, "network_")
+        goes_on = hasattr(self, "_trained")
         with unchanged_on_error(self):
             data, rng = self._prepare(sizes, X, y, sample_weight, goes_on, classes)
             check_endless(self)
@@ -171,13 +172,13 @@ arrays of shape (n_timesteps_i, n_features)
         """Check and read everything, and make the network unless training goes on with the present one."""
         data = self._read(X, y, sample_weight, "sample_weight", not goes_on, classes)
         if goes_on:
-            check_same(make_network(self, sizes, np.random.default_rng(0)), self.network_)
+            check_same(make_network(self, sizes, np.random.default_rng(0)), self._trained)
             rng = self._later_generator()
         else:
             rng = as_generator(self.random_state)
-            self.network_ = make_network(self, sizes, rng)
+            self._trained = make_network(self, sizes, rng)
         if self.bptt_window is not None:
-            check_windows(self.network_)
+            check_windows(self._trained)
         return data, rng
 
     def _later_generator(self):
@@ -200,7 +201,7 @@ arrays of shape (n_timesteps_i, n_features)
                 vars(self).pop(name, None)
         if self.embedding_dim is not None if reset else hasattr(self, "vocabulary_"):
             return read_tokens(self, X, reset=reset, sample_weight=sample_weight, weight_name=weight_name)
-        network = self.network if reset else self.network_
+        network = self.network if reset else self._trained
         table = None if network is None else table_of(network)
         if table is None:
             return read_sequences(self, X, reset=reset)
@@ -241,13 +242,20 @@ arrays of shape (n_timesteps_i, n_features)
             "best_validation_score_": max(history.validation_curve, default=float("nan")) if watched else None,
         }
 
+    @property
+    def network_(self):
+        """The trained network, a copy of its own: `Network`, batch first."""
+        if not hasattr(self, "_trained"):
+            raise AttributeError(f"this {type(self).__name__} has no network_ yet: call fit first")
+        return Network(self._trained, batch_first=True)
+
     # predicting
 
     def _run(self, X):
         """The network's raw outputs for X: ndarray of shape (n_samples, n_outputs)."""
         check_is_fitted(self)
         sequences = self._read_x(X, reset=False)
-        return outputs(self.network_, sequences, self.n_outputs_, self.n_threads)
+        return outputs(self._trained, sequences, self.n_outputs_, self.n_threads)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

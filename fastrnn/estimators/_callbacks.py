@@ -75,7 +75,7 @@ class FitTasks:
         Parameters
         ----------
         learned : callable
-            ``learned(history)`` is a dict of the attributes that a fit with this history leaves, but ``network_``.
+            ``learned(history)`` is a dict of the attributes that a fit with this history leaves, but the network.
         """
         self._learned = learned
         return [*self._own_hooks, self]
@@ -90,7 +90,7 @@ class FitTasks:
         return self._epoch.call_on_fit_task_end(
             **self._task,
             reconstruction_attributes=lambda: {
-                "network_": copy.deepcopy(moment.network),
+                "_trained": copy.deepcopy(moment.network),
                 **self._learned(moment.history),
             },
         )

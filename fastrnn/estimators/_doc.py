@@ -103,9 +103,9 @@ n_features_in_ : int
     n_features; for 2-D X its number of columns, n_timesteps; 1 for tokens.
 vocabulary_ : dict of str or int to int
     With ``embedding_dim``: the index of each token that the (first) fit has met, from 1 on, sorted.
-network_ : Sequential
-    The trained network (time-major), with the weights of the epoch of smallest training loss, or of the
-    best validation score with ``early_stopping``.
+network_ : Network
+    The trained network (batch first; its outputs are raw), with the weights of the epoch of smallest training
+    loss, or of the best validation score with ``early_stopping``. A copy each time it is asked for.
 loss_curve_ : list of float
     Mean training loss of each epoch, penalty included. Goes on through ``warm_start`` and ``partial_fit``.
 grad_norm_curve_ : list of float

@@ -105,7 +105,7 @@ def run_training(estimator, samples, validation, *, rng, continuation=None, on_e
             "score": _scorer(estimator),
         }
     history = train(
-        estimator.network_,
+        estimator._trained,
         samples.sequences,
         samples.target,
         loss=estimator._loss,

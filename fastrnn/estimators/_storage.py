@@ -78,7 +78,7 @@ FITTED = {
         "float32 or float64",
         lambda value: isinstance(value, np.dtype) and value.name in ("float32", "float64"),
     ),
-    "network_": ("a network", lambda value: isinstance(value, Layer)),
+    "_trained": ("a network", lambda value: isinstance(value, Layer)),
     "classes_": ("an array of labels", _is_labels),
     "feature_names_in_": ("an array of names", lambda v: _is_labels(v) and all(isinstance(name, str) for name in v)),
     **dict.fromkeys(("loss_curve_", "grad_norm_curve_"), ("a list of numbers", _is_numbers)),
@@ -92,7 +92,7 @@ FITTED = {
 }
 
 _SEQUENCES = ("n_features_in_", "_input_size", "_fitted_on_2d", "_dtype")
-_NETWORK = (*_SEQUENCES, "network_", "n_outputs_")
+_NETWORK = (*_SEQUENCES, "_trained", "n_outputs_")
 # without what a fitted estimator of each class does not work
 REQUIRED = {
     **dict.fromkeys(("RNNClassifier", "LSTMClassifier", "GRUClassifier"), (*_NETWORK, "classes_", "_multilabel")),
@@ -189,9 +189,9 @@ def _check_consistent(name, fitted):
         if set(sizes.values()) != {fitted["_input_size"]}:
             raise ValueError(f"{name} has {sizes}, expected _input_size = {fitted['_input_size']} of each")
         return
-    network = fitted["network_"]
+    network = fitted["_trained"]
     if not isinstance(network, Sequential) or not network.consumes_time:
-        raise ValueError(f"network_ of {name} is {network!r:.80}, expected a Sequential of one output a sequence")
+        raise ValueError(f"_trained of {name} is {network!r:.80}, expected a Sequential of one output a sequence")
     leaves = [layer for _, layer in network._leaves]
     reads_tokens = isinstance(leaves[0], Embedding)
     if "vocabulary_" in fitted and not (reads_tokens and len(fitted["vocabulary_"]) + 1 == leaves[0].num_embeddings):

@@ -31,6 +31,8 @@ OWN = Format("fastrnn", (".safetensors",), "fastrnn.io.own")
 FORMATS = [
     OWN,
     Format("torch", (".pt", ".pth", ".bin", ".ckpt", ".safetensors"), "fastrnn.io.torch"),
+    Format("keras", (".keras", ".h5", ".hdf5"), "fastrnn.io.keras"),
+    Format("onnx", (".onnx",), "fastrnn.io.onnx"),
 ]
 
 

@@ -152,6 +152,16 @@ class Layer:
         self._foreign_version, self._repacks_always = version, version is None
         self._packed = None
 
+    def twin(self):
+        """Return a layer with the same parameters and packed weights, not copied, and with gradients of its own.
+
+        So that threads may call `backward` at once. A twin is for the present version: make one for each pass, since
+        neither of the two learns of a version that the other makes.
+        """
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _grads=None)
+        return twin
+
     # for subclasses
 
     def _parameter(self, name, array):

@@ -49,7 +49,7 @@ class Recurrent(Layer):
 
     is_recurrent = True
     proj_size = 0
-    roles = ("the gates", "the candidate")  # what the activations are of
+    roles: tuple[str, ...] = ("the gates", "the candidate")  # what the activations are of
 
     def __init__(
         self, cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, dtype,
@@ -299,21 +299,29 @@ class Recurrent(Layer):
         (output, state_n) : (ndarray, ndarray or pair)
             As in a call. The output must not be changed before `backward`.
         backward : callable
-            ``d_x, d_state_0 = backward(d_output, d_state_n=None)``; adds the gradients of the parameters into `grads`.
-            Works once, and not after an update: RuntimeError.
+            ``d_x, d_state_0 = backward(d_output, d_state_n=None, *, wants_x=True, wants_parameters=True)``; adds the
+            gradients of the parameters into `grads`. What nobody wants costs nothing: d_x is then None, and `grads`
+            stays as it is. Works once, and not after an update: RuntimeError.
         """
         dropout, draws = self._drops(rng) if training else (None, None)
         if checkpoint_every is not None:
             checkpoint_every = check_size("checkpoint_every", checkpoint_every)
         pack = self._pack()
         call, unbatched = self._start(
-            x, state_0, lengths, n_threads, pack, keep=True, dropout=dropout, draws=draws,
+            x,
+            state_0,
+            lengths,
+            n_threads,
+            pack,
+            keep=True,
+            dropout=dropout,
+            draws=draws,
             checkpoint_every=checkpoint_every,
         )
         output, state_n = self._give_sequence(call.output, unbatched), self._give_state(call.states, unbatched)
         spend = self._single_use(pack.version)
 
-        def backward(d_output, d_state_n=None):
+        def backward(d_output, d_state_n=None, *, wants_x=True, wants_parameters=True):
             d_output = as_gradient("d_output", d_output, self.dtype, output.shape)
             d_states_n = self._state_arrays("d_state_n", d_state_n, call.x_shape[1], unbatched)
             spend()
@@ -321,14 +329,17 @@ class Recurrent(Layer):
                 d_output = d_output[:, None]
             elif self.batch_first:
                 d_output = np.ascontiguousarray(d_output.swapaxes(0, 1))
-            grads = [
-                [{p: self.grads[n] for p, n in self._names(k, d).items()} for d in range(self._directions)]
-                for k in range(self.num_layers)
-            ]
-            d_x, d_states_0 = call.backward(d_output, d_states_n, grads)
-            if state_0 is None and self.learn_initial_state:
+            grads = None
+            if wants_parameters:
+                grads = [
+                    [{p: self.grads[n] for p, n in self._names(k, d).items()} for d in range(self._directions)]
+                    for k in range(self.num_layers)
+                ]
+            d_x, d_states_0 = call.backward(d_output, d_states_n, grads, wants_x)
+            if wants_parameters and state_0 is None and self.learn_initial_state:
                 self._add_to_learned_states(d_states_0)
-            return self._give_sequence(d_x, unbatched), self._give_state(d_states_0, unbatched)
+            d_x = self._give_sequence(d_x, unbatched) if wants_x else None
+            return d_x, self._give_state(d_states_0, unbatched)
 
         return (output, state_n), backward
 

@@ -37,11 +37,14 @@ class Run:
         )
         return out
 
-    def backward(self, d_out, d_states, grads):
-        """Return d_x (S, X), turn `d_states` into the gradients of the first states, and add into `grads`."""
+    def backward(self, d_out, d_states, grads, wants_x=True):
+        """Return d_x (S, X), turn `d_states` into the gradients of the first states, and add into `grads`.
+
+        Where nobody wants them, d_x is None, and `grads` is given as None.
+        """
         kept, self.kept = self.kept, None
         return backward.run_layer_back(
-            self.directions, kept, d_out, *self.batch, self.states, d_states, grads, *self.plan
+            self.directions, kept, d_out, *self.batch, self.states, d_states, grads, *self.plan, wants_x
         )
 
 
@@ -87,9 +90,9 @@ class SegmentedRun:
         R = self.directions[0].pack.R
         return rows[segment.rows, d * R : (d + 1) * R]
 
-    def backward(self, d_out, d_states, grads):
+    def backward(self, d_out, d_states, grads, wants_x=True):
         """Return d_x; as `Run.backward`."""
-        d_x = np.zeros_like(self.x)
+        d_x = np.zeros_like(self.x) if wants_x else None
         for d, direction in enumerate(self.directions):
             d_carried = [d_state[d : d + 1] for d_state in d_states]
             for segment in self._in_order(d)[::-1]:
@@ -97,5 +100,8 @@ class SegmentedRun:
                 run = Run([direction], segment, self.plan, keep=True, masks=self._masks(segment, d))
                 x, out = self.x[segment.rows], self._part(self.out, segment, d)
                 run.forward(x, start, [np.empty_like(state) for state in start], out=out)
-                d_x[segment.rows] += run.backward(self._part(d_out, segment, d), d_carried, [grads[d]])
+                own_grads = None if grads is None else [grads[d]]
+                part = run.backward(self._part(d_out, segment, d), d_carried, own_grads, wants_x)
+                if wants_x:
+                    d_x[segment.rows] += part
         return d_x

@@ -121,13 +121,18 @@ class Call:
             self.cells = self.packing.unpack(np.concatenate([part[:, :H] for part in run.cells], axis=1))
         return self.packing.unpack(x), tuple(self.packing.unsort(state) for state in states_n)
 
-    def backward(self, d_output, d_states_n, grads):
-        """Return (d_x, d_states_0), and add into `grads`: a list by layer and direction of dicts by plain name."""
+    def backward(self, d_output, d_states_n, grads, wants_x=True):
+        """Return (d_x, d_states_0), and add into `grads`: a list by layer and direction of dicts by plain name.
+
+        Where nobody wants them, d_x is None, and `grads` is given as None.
+        """
         d_states = [self.packing.sort(state) for state in d_states_n]
         d_out = self.packing.pack(d_output)
         with self.stack.blas():
             for k in reversed(range(len(self.stack.layers))):
-                d_out = self.runs.pop().backward(d_out, self._layer(d_states, k), grads[k])
+                layer_grads = None if grads is None else grads[k]
+                d_out = self.runs.pop().backward(d_out, self._layer(d_states, k), layer_grads, k > 0 or wants_x)
                 if k and self.dropped:
                     d_out *= self.dropped[k - 1]
-        return self.packing.unpack(d_out), tuple(self.packing.unsort(state) for state in d_states)
+        d_x = self.packing.unpack(d_out) if wants_x else None
+        return d_x, tuple(self.packing.unsort(state) for state in d_states)

@@ -59,7 +59,7 @@ _SHAPES = {
     "Dropout": lambda c: {},
     "Embedding": lambda c: {"weight": (c["num_embeddings"], c["embedding_dim"])},
     "LayerNorm": lambda c: {"weight": (c["size"],), "bias": (c["size"],)},
-    "Pool": lambda c: {},
+    **dict.fromkeys(("Masking", "Pool", "Reverse", "Unmask"), lambda c: {}),
 }
 
 
@@ -89,6 +89,8 @@ _KINDS = {
         ("a number in [0, 1]", lambda v: type(v) in (int, float) and 0 <= v <= 1),
     ),
     **dict.fromkeys(("nonlinearity", "activation", "function", "kind", "engine"), ("a name or null", _is_text)),
+    "mask_token": ("a size or null", lambda value: value is None or _is_size(value)),
+    "value": ("a number", lambda value: type(value) in (int, float)),
     "alpha": ("a number or null", lambda value: value is None or type(value) in (int, float)),
     "dtype": ("float32, float64 or null", lambda value: value in ("float32", "float64", None)),
 }

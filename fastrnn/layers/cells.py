@@ -67,12 +67,8 @@ class Cell:
 
 
 CELLS = {
-    "rnn_tanh": Cell(
-        1, (0,), (Forward(RNN_TANH, (0,), (0,)),), (Backward(D_RNN_TANH, (0,)),), activations=("tanh",)
-    ),
-    "rnn_relu": Cell(
-        1, (0,), (Forward(RNN_RELU, (0,), (0,)),), (Backward(D_RNN_RELU, (0,)),), activations=("relu",)
-    ),
+    "rnn_tanh": Cell(1, (0,), (Forward(RNN_TANH, (0,), (0,)),), (Backward(D_RNN_TANH, (0,)),), activations=("tanh",)),
+    "rnn_relu": Cell(1, (0,), (Forward(RNN_RELU, (0,), (0,)),), (Backward(D_RNN_RELU, (0,)),), activations=("relu",)),
     "lstm": Cell(
         4,
         (0, 1, 2, 3),
@@ -128,11 +124,15 @@ def padded(size, dtype):
 
 
 def blocks(weights, order, n_gates):
-    """Return the gates `order` of weights (n_gates * H, ...), one padded block after the other."""
+    """Return the gates `order` of weights (n_gates * H, ...), one padded block after the other; a view if it can."""
     parts = weights.reshape(n_gates, -1, *weights.shape[1:])
-    H = parts.shape[1]
-    out = np.zeros((len(order), padded(H, weights.dtype), *weights.shape[1:]), weights.dtype)
-    out[:, :H] = parts[list(order)]
+    H, width = parts.shape[1], padded(parts.shape[1], weights.dtype)
+    if H == width and order == tuple(range(order[0], order[0] + len(order))):
+        return weights[order[0] * H : (order[-1] + 1) * H]
+    out = np.empty((len(order), width, *weights.shape[1:]), weights.dtype)
+    out[:, H:] = 0
+    for block, gate in enumerate(order):
+        out[block, :H] = parts[gate]
     return out.reshape(-1, *weights.shape[1:])
 
 

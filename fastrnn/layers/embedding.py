@@ -22,6 +22,9 @@ class Embedding(Layer):
     dtype : {"float32", "float64"}, default="float32"
     random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default=None
         Where the initial values come from: normal, of mean 0 and variance 1.
+    mask_token : int, optional
+        Steps of this token are none, as `Network.run` describes for its mask; 0 is Keras's ``mask_zero``. Elsewhere
+        than in a `Network` it is a token like others.
 
     Attributes
     ----------
@@ -40,15 +43,32 @@ class Embedding(Layer):
     [[[20.0, 21.0], [0.0, 1.0]]]
     """
 
-    def __init__(self, num_embeddings, embedding_dim, dtype="float32", random_state=None):
+    def __init__(self, num_embeddings, embedding_dim, dtype="float32", random_state=None, *, mask_token=None):
         super().__init__(check_dtype(dtype))
         self.num_embeddings = check_size("num_embeddings", num_embeddings)
         self.embedding_dim = self.output_size = check_size("embedding_dim", embedding_dim)
+        self.mask_token = None if mask_token is None else check_size("mask_token", mask_token, 0)
         rng = init.as_generator(random_state)
         self._parameter("weight", rng.standard_normal((self.num_embeddings, self.embedding_dim)))
 
     def __repr__(self):
-        return f"Embedding({self.num_embeddings}, {self.embedding_dim})"
+        mask_token = "" if self.mask_token is None else f", mask_token={self.mask_token}"
+        return f"Embedding({self.num_embeddings}, {self.embedding_dim}{mask_token})"
+
+    def mask(self, x):
+        """Return which steps count.
+
+        Parameters
+        ----------
+        x : array_like of int
+            Tokens.
+
+        Returns
+        -------
+        ndarray of bool of the shape of x, or None
+            None without a `mask_token`.
+        """
+        return None if self.mask_token is None else as_tokens("x", x) != self.mask_token
 
     def __call__(self, x, lengths=None, *, n_threads=None):
         """Look up vectors.

@@ -14,6 +14,7 @@ from .conv1d import Conv1d
 from .dropout import Dropout
 from .embedding import Embedding
 from .layer_norm import LayerNorm
+from .masking import Masking, Unmask
 from .pool import Pool
 
 
@@ -168,8 +169,9 @@ class Sequential(Layer):
         (output, states_n) : (ndarray, list)
             Not to be changed before `backward`.
         backward : callable
-            ``d_x, d_states_0 = backward(d_output, d_states_n=None)``; adds the gradients of the parameters into
-            `grads`. `d_x` is None where the first layer is an Embedding. Works once.
+            ``d_x, d_states_0 = backward(d_output, d_states_n=None, *, wants_x=True)``; adds the gradients of the
+            parameters into `grads`. `d_x` is None where nobody wants it, which saves a first recurrent layer its work,
+            and where the first layer is an Embedding. Works once.
         """
         states_0 = check_states("states_0", states_0, self._num_recurrent)
         states_n, chain = [], []
@@ -188,7 +190,7 @@ class Sequential(Layer):
         """Return the backward of the whole network from those of its layers, which it empties."""
         updates = [layer._version for _, layer in self._leaves]
 
-        def backward(d_output, d_states_n=None):
+        def backward(d_output, d_states_n=None, *, wants_x=True):
             d_states_n = check_states("d_states_n", d_states_n, self._num_recurrent)
             if len(chain) < len(self._leaves):
                 raise RuntimeError("this backward of a Sequential was used before; call forward again")
@@ -198,12 +200,13 @@ class Sequential(Layer):
             d_states_0, d = [], d_output
             for _, layer in reversed(self._leaves):
                 if layer.is_recurrent:
-                    d, d_state_0 = chain[-1](d, d_states_n[-1 - len(d_states_0)])
+                    wanted = wants_x or len(chain) > 1
+                    d, d_state_0 = chain[-1](d, d_states_n[-1 - len(d_states_0)], wants_x=wanted)
                     d_states_0.append(d_state_0)
                 else:
                     d = chain[-1](d)
                 chain.pop()  # gives the layer's buffers back
-            return d, d_states_0[::-1]
+            return d if wants_x else None, d_states_0[::-1]
 
         return backward
 
@@ -317,7 +320,7 @@ def _with_pools_told(leaves):
     for place, layer in leaves:
         if isinstance(layer, Pool) and layer.kind == "last" and bidirectional and not layer.bidirectional:
             layer = Pool("last", bidirectional=True, dtype=layer.dtype)
-        if not isinstance(layer, Activation | Dropout | LayerNorm):
+        if not isinstance(layer, Activation | Dropout | LayerNorm | Unmask):
             bidirectional = layer.is_recurrent and layer.bidirectional
         told.append((place, layer))
     return told
@@ -332,6 +335,8 @@ def _check_chain(leaves):
             raise ValueError(f"{here} has batch_first=True, expected False: a Sequential is time-major")
         if isinstance(layer, Embedding) and layer is not leaves[0][1]:
             raise ValueError(f"{here} takes tokens, expected it to be the first layer")
+        if isinstance(layer, Masking) and layer is not leaves[0][1]:
+            raise ValueError(f"{here} masks the input, expected it to be the first layer")
         if time_consumed_by and (layer.is_recurrent or layer.consumes_time):
             raise ValueError(f"{here} needs a time axis, which {time_consumed_by} has consumed")
         if layer.params and id(layer) in with_parameters:

@@ -36,9 +36,7 @@ def check_activations(activations, roles):
     if activations is None:
         return None
     if isinstance(activations, str) or not isinstance(activations, tuple | list) or len(activations) != len(roles):
-        raise ValueError(
-            f"activations is {activations!r}, expected a sequence of {len(roles)}: of {', '.join(roles)}"
-        )
+        raise ValueError(f"activations is {activations!r}, expected a sequence of {len(roles)}: of {', '.join(roles)}")
     return tuple(_activation(f"activations[{k}]", one) for k, one in enumerate(activations))
 
 
@@ -152,7 +150,8 @@ class VariantPack:
         self.peepholes = cell.n_gates - 1 if variant.peepholes else 0
         self.peephole = self.norm_x = self.norm_h = self.norm_c = None
         if variant.peepholes:
-            self.peephole = blocks(arrays["peephole"], tuple(range(cell.n_gates - 1)), cell.n_gates - 1)
+            gates = tuple(range(cell.n_gates - 1))
+            self.peephole = np.array(blocks(arrays["peephole"], gates, len(gates)))
         if variant.layer_norm:
             self.norm_x = _at_blocks(cell.blocks, 0, blocks(arrays["norm_ih"], cell.order, cell.n_gates), padded_size)
             of_state = blocks(arrays["norm_hh"], cell.hidden_order, cell.n_gates)

@@ -23,7 +23,7 @@ def folded(layers):
     if not is_pair or first.num_embeddings >= first.embedding_dim:
         return list(layers)
     size = first.num_embeddings
-    units = Embedding(size, size, dtype=first.dtype, random_state=0)
+    units = Embedding(size, size, dtype=first.dtype, random_state=0, mask_token=first.mask_token)
     units.load_state_dict({"weight": np.eye(size)})
     table = first.params["weight"].astype(np.float64)
     behind = copy.deepcopy(second)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._validation import check_shape
-from ..layers import Conv1d, Sequential
+from .._validation import check_lengths, check_shape, check_states
+from ..layers import Conv1d, Embedding, Masking, Pool, Reverse, Sequential, Unmask
 
 
 def read_mask(mask, x, turned, rank):
@@ -36,13 +36,38 @@ def read_mask(mask, x, turned, rank):
     return np.ascontiguousarray(mask.T) if turned else mask
 
 
-def split(chain):
-    """Return (head, tail) of a chain as networks of their own: up to the last recurrent layer, and behind it.
+def own_mask(layer, x, lengths, turned, rank):
+    """Return the mask, with the axes of `Network.run`, that the first layer finds in time-major x; None for none.
 
-    Either is None where it has no layers. Layers are shared.
+    Parameters
+    ----------
+    layer : Layer
+    x : array_like
+    lengths : array_like of int or None
+        Steps past them are masked too.
+    turned : bool
+        Whether x came with the batch in front.
+    rank : int
+        Axes of a batch of x.
+    """
+    mask = layer.mask(x) if isinstance(layer, Masking | Embedding) else None
+    if mask is None or np.ndim(x) != rank:
+        return mask
+    if lengths is not None:
+        mask &= np.arange(len(mask))[:, None] < check_lengths(lengths, *mask.shape)
+    return mask.T if turned else mask
+
+
+def split(chain):
+    """Return (head, tail) of a chain as networks of their own: what works on the valid steps alone, and what is behind.
+
+    The head ends with the layer that consumes the time axis, or else with the last recurrent layer; an `Unmask` ends
+    the search. Either is None where it has no layers. Layers are shared.
     """
     layers = [layer for _, layer in chain._leaves]
-    end = max((k + 1 for k, layer in enumerate(layers) if layer.is_recurrent), default=0)
+    masked = next((k for k, layer in enumerate(layers) if isinstance(layer, Unmask)), len(layers))
+    ends = [k + 1 for k, layer in enumerate(layers[:masked]) if layer.is_recurrent or layer.consumes_time]
+    end = max(ends, default=0)
     return Sequential(*layers[:end]) if end else None, Sequential(*layers[end:]) if layers[end:] else None
 
 
@@ -61,27 +86,48 @@ def run_masked(chain, parts, x, state, mask, unbatched, n_threads):
         Whether x and the state lack the axis of the batch.
     n_threads : int or None
     """
-    for place, layer in chain._leaves:
-        if isinstance(layer, Conv1d):
-            raise ValueError(f"mask is given, but layer {place} ({layer!r}) reads steps beside each other: use lengths")
     head, tail = parts
-    if head is None and not chain.consumes_time:
+    if head is None:
+        _check_head(chain)
         return chain(x, state, n_threads=n_threads)
+    is_reversed = _check_head(head)
+    state = check_states("state", state, chain._num_recurrent)
     if unbatched:
-        x, state = x[:, None], state and [_each(entry, lambda a: np.asarray(a)[:, None]) for entry in state]
+        x, state = x[:, None], [_each(entry, lambda a: np.asarray(a)[:, None]) for entry in state]
     lengths = mask.sum(axis=0)
-    x = _together(x, mask, lengths)
-    if chain.consumes_time:
-        y, states = chain(x, state, lengths, n_threads=n_threads)
-    else:
-        y, states = head(x, state, lengths, n_threads=n_threads)
-        y = _in_place(y, mask, head._leaves[-1][1].bidirectional)
-        if tail is not None:
-            y, _ = tail(y, n_threads=n_threads)
+    y, states = head(_together(x, mask, lengths), state[: head._num_recurrent], lengths, n_threads=n_threads)
+    if not head.consumes_time:
+        y = _in_place(y, mask[::-1] if is_reversed else mask, head._leaves[-1][1].bidirectional)
+    if tail is not None:
+        y, states_behind = tail(y, state[head._num_recurrent :], n_threads=n_threads)
+        states += states_behind
     if unbatched:
         y = y[0] if chain.consumes_time else y[:, 0]
         states = [_each(entry, lambda a: a[:, 0]) for entry in states]
     return y, states
+
+
+def _check_head(chain):
+    """Raise where layers of a masked chain cannot skip steps; return whether its outputs come in reversed order."""
+    behind = None
+    for place, layer in chain._leaves:
+        here = f"mask is given, but layer {place} ({layer!r})"
+        if isinstance(layer, Unmask):
+            break
+        if isinstance(layer, Conv1d):
+            raise ValueError(f"{here} reads steps beside each other: use lengths")
+        if behind is not None:
+            behind.append(layer)
+        if isinstance(layer, Reverse):
+            behind = []
+    if behind is None:
+        return False
+    takes_last = [isinstance(layer, Pool) and layer.kind == "last" for layer in behind]
+    pairs = zip(behind, takes_last, strict=True)
+    readers = [layer for layer, last in pairs if layer.is_recurrent or (layer.consumes_time and not last)]
+    if len(readers) > 1:
+        raise ValueError(f"mask is given, but {readers[-1]!r} reads reversed steps, whose mask is not reversed")
+    return True
 
 
 def _each(state, function):

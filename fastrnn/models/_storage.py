@@ -12,7 +12,7 @@ from .._validation import check_names
 from ..layers import _storage as layer_storage
 from . import network as home
 
-_NETWORK_OF_ESTIMATOR = "network_"
+_TRAINED = "_trained"
 
 
 def describe(network, arrays):
@@ -52,10 +52,10 @@ def restore_any(description, arrays):
     if fastrnn._HOME_OF_NAME.get(name) != "estimators":
         return home.Network._of(layer_storage.restore(description, arrays))
     fitted = description.get("fitted")
-    encoded = fitted.get(_NETWORK_OF_ESTIMATOR) if isinstance(fitted, dict) else None
+    encoded = fitted.get(_TRAINED) if isinstance(fitted, dict) else None
     if not isinstance(encoded, dict) or list(encoded) != ["layer"]:
-        raise ValueError(f"it holds a {name} without {_NETWORK_OF_ESTIMATOR}, expected a fitted one")
-    prefix = f"{_NETWORK_OF_ESTIMATOR}."
+        raise ValueError(f"it holds a {name} that is not fitted, expected a fitted one")
+    prefix = f"{_TRAINED}."
     own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
     layer = layer_storage.restore(encoded["layer"], own)
     return home.Network._of(layer, True, [f"network_ of a fitted {name}: y are its raw outputs"])

@@ -13,7 +13,7 @@ from ..layers._base import Layer
 from ..storage import read_object, write_object
 from . import _storage
 from ._fold import folded
-from ._masks import read_mask, run_masked, split
+from ._masks import own_mask, read_mask, run_masked, split
 from ._summary import summary
 from ._trace import trace
 from .stream import Stream
@@ -147,7 +147,8 @@ class Network:
         mask : array_like of bool, optional
             The first two axes of x (of one sequence the first); False where a step is none, anywhere: Keras's masks.
             Such a step is neither read nor worked on: states stay, and the recurrent output is that of the step before,
-            0 where there is none, and 0 of a bidirectional layer, as in Keras; layers behind see it.
+            0 where there is none, and 0 of a bidirectional layer, as in Keras; layers behind see it. By default that of
+            a `Masking` or of an `Embedding` with a `mask_token`, where the network begins with one.
         n_threads : int, optional
             At most so many; by default what the work is worth.
 
@@ -164,6 +165,9 @@ class Network:
             Where a shape, a length or a mask does not fit, or a mask meets a Conv1d.
         """
         x, turned = self._read(x)
+        if mask is None:
+            mask = own_mask(self.layers[0], x, lengths, turned, self._rank)
+            lengths = lengths if mask is None else None
         if mask is None:
             y, state_n = self._chain(x, state, lengths, n_threads=n_threads)
         else:

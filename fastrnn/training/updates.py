@@ -97,7 +97,7 @@ class Gradients:
         (output, part), backward = self._forward(p)
         weight = () if part.weight is None else (part.weight,)
         value, d_output = self.settings.loss(output, part.target, *weight)
-        backward(d_output if share == 1.0 else d_output * share)
+        backward(d_output if share == 1.0 else d_output * share, wants_x=False)
         return value * share
 
     def _forward(self, p):
