@@ -112,18 +112,25 @@ def test_files_of_another_kind_are_refused(text, words, tmp_path):
 # beside torch
 
 
+@pytest.fixture
+def torch_threads():
+    """Give torch its threads back, which are those of everybody's OpenMP."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-10), ("float32", 2e-4)])
-def test_torch_and_this_package_train_the_same_network(cell, dtype, tolerance):
-    pytest.importorskip("torch")
+def test_torch_and_this_package_train_the_same_network(cell, dtype, tolerance, torch_threads):
     shape = torch_twin.Shape(cell, batch_size=8, seq_len=12, input_size=10, hidden_size=16)
     ours, theirs, largest = fit_vs_torch.differences(shape, dtype, n_batches=4, epochs=5)
     assert len(ours) == len(theirs) == 20 and largest < tolerance
     assert ours[-4:].mean() < 0.95 * ours[:4].mean()
 
 
-def test_a_fit_beside_torch_is_timed_an_update():
-    pytest.importorskip("torch")
+def test_a_fit_beside_torch_is_timed_an_update(torch_threads):
     shape = torch_twin.Shape("gru", batch_size=4, seq_len=5, input_size=3, hidden_size=8)
     assert all(0.0 < best < 1.0 for best in fit_vs_torch.seconds(shape, 1, rounds=2, n_batches=2))
 

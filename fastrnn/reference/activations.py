@@ -164,7 +164,7 @@ class Activation:
 
     def derivative(self, a):
         slope = self.d_phi(self._clipped(a), *self.parameters)
-        return slope if self.clip is None else np.where(np.abs(a) < self.clip, slope, 0.0)
+        return slope if self.clip is None else np.where(np.abs(a) > self.clip, 0.0, slope)
 
     def _clipped(self, a):
         return a if self.clip is None else np.clip(a, -self.clip, self.clip)
