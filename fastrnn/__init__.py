@@ -27,7 +27,7 @@ _HOME_OF_NAME = {
     "SequenceScaler": "estimators",
     "Network": "models",
     "accelerate": "bridges",
-    **dict.fromkeys(("from_keras", "from_onnx", "from_torch", "to_onnx"), "io"),
+    **dict.fromkeys(("from_keras", "from_onnx", "from_torch", "state_dict", "to_onnx"), "io"),
     "load": "_objects",
     "save": "_objects",
     "show_versions": "_show_versions",
@@ -45,7 +45,7 @@ __all__ = [  # noqa: F822  (the names come from __getattr__)
     "Pool",
     "Sequential",
     *["RNNClassifier", "LSTMClassifier", "GRUClassifier", "RNNRegressor", "LSTMRegressor", "GRURegressor"],
-    *["SequenceScaler", "Network", "accelerate", "from_keras", "from_onnx", "from_torch", "to_onnx"],
+    *["SequenceScaler", "Network", "accelerate", "from_keras", "from_onnx", "from_torch", "state_dict", "to_onnx"],
     *["datasets", "init", "inspection", "losses", "metrics", "onnx", "optim", "schedules", "storage"],
     *["get_num_threads", "load", "save", "set_num_threads", "show_versions", "__version__"],
 ]
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from fastrnn.io import from_keras as from_keras
     from fastrnn.io import from_onnx as from_onnx
     from fastrnn.io import from_torch as from_torch
+    from fastrnn.io import state_dict as state_dict
     from fastrnn.io import to_onnx as to_onnx
     from fastrnn.layers import GRU as GRU
     from fastrnn.layers import LSTM as LSTM

@@ -290,3 +290,58 @@ def test_g2p_en_spells_as_its_own_loop_does():
         assert speller.spell_all(words) == expected
         assert [speller.spell(word) for word in words] == expected
     assert isinstance(speller.encoder, Network)
+
+
+# weights out
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        (
+            lambda: fastrnn.LSTM(3, 8, 2, bidirectional=True, proj_size=4),
+            lambda: nn.LSTM(3, 8, 2, bidirectional=True, proj_size=4),
+        ),
+        (lambda: fastrnn.GRU(3, 8, bias=False), lambda: nn.GRU(3, 8, bias=False)),
+        (lambda: fastrnn.RNN(3, 8, nonlinearity="relu"), lambda: nn.RNN(3, 8, nonlinearity="relu")),
+        (lambda: fastrnn.LayerNorm(5), lambda: nn.LayerNorm(5)),
+        (lambda: fastrnn.Conv1d(3, 4, 3), lambda: nn.Conv1d(3, 4, 3)),
+        (
+            lambda: fastrnn.Sequential(fastrnn.Embedding(7, 3), fastrnn.Dense(3, 2)),
+            lambda: nn.Sequential(nn.Embedding(7, 3), nn.Linear(3, 2)),
+        ),
+    ],
+)
+def test_weights_are_loaded_by_torch_under_its_names(ours, theirs):
+    layer, module = ours(), theirs()
+    weights = fastrnn.state_dict(layer)
+    module.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    for name, tensor in module.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), weights[name])
+
+
+@pytest.mark.parametrize(
+    "layer, words",
+    [
+        (lambda: fastrnn.LSTM(2, 3, peepholes=True), "peepholes, which torch.nn.LSTM does not have"),
+        (lambda: fastrnn.LSTM(2, 3, coupled_gates=True), "coupled gates"),
+        (lambda: fastrnn.GRU(2, 3, reset_after=False), "the reset gate before the product"),
+        (lambda: fastrnn.GRU(2, 3, zoneout=0.1), "zoneout"),
+        (lambda: fastrnn.RNN(2, 3, activations=["softsign"]), "other activations"),
+        (lambda: fastrnn.Sequential(fastrnn.GRU(2, 3), fastrnn.AttentionPool(3)), "layer 1 .* torch.nn does not have"),
+    ],
+)
+def test_what_torch_cannot_hold_is_refused_by_name(layer, words):
+    with pytest.raises(ValueError, match=words):
+        fastrnn.state_dict(layer())
+
+
+def test_weights_of_an_estimator_are_those_of_its_network():
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    x = np.random.default_rng(0).standard_normal((12, 5, 2))
+    model = fastrnn.GRURegressor((4,), max_iter=2, tol=1e6, n_iter_no_change=1).fit(x, x[:, -1, 0])
+    weights = fastrnn.state_dict(model)
+    assert weights["0.weight_hh_l0"].shape == (12, 4)
+    np.testing.assert_array_equal(weights["2.weight"], model.network_.params["2.weight"])
+    with pytest.raises(TypeError, match="expected a layer, a Sequential, a Network or a fitted estimator"):
+        fastrnn.state_dict(fastrnn.GRURegressor())

@@ -3,11 +3,15 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOME_OF_NAME = {"from_keras": "keras", "from_onnx": "onnx", "from_torch": "torch", "to_onnx": "onnx"}
+_HOME_OF_NAME = {
+    **{"from_keras": "keras", "from_onnx": "onnx", "from_torch": "torch"},
+    **{"state_dict": "_torch_export", "to_onnx": "onnx"},
+}
 
-__all__ = ["from_keras", "from_onnx", "from_torch", "to_onnx"]
+__all__ = ["from_keras", "from_onnx", "from_torch", "state_dict", "to_onnx"]
 
 if TYPE_CHECKING:
+    from ._torch_export import state_dict as state_dict
     from .keras import from_keras as from_keras
     from .onnx import from_onnx as from_onnx
     from .onnx import to_onnx as to_onnx
