@@ -299,21 +299,29 @@ def apply(cell, built, x, lengths=None, h_0=None, c_0=None, n_threads=None):
     if x.ndim != 3 or x.shape[2] != layer.input_size:
         axes = "(batch_size, seq_len, input_size)" if cell.batch_first else "(seq_len, batch_size, input_size)"
         raise ValueError(f"X of {cell.where} has shape {x.shape}, expected {axes} with input_size = {layer.input_size}")
-    x = np.asarray(x.swapaxes(0, 1) if cell.batch_first else x, dtype=layer.dtype)
+    x = _in(layer.dtype, x.swapaxes(0, 1) if cell.batch_first else x)
     seq_len, batch_size, _ = x.shape
-    lengths = check_lengths(None if lengths is None else np.asarray(lengths), seq_len, batch_size)
+    if lengths is not None:
+        lengths = check_lengths(np.asarray(lengths), seq_len, batch_size)
     states = _initial(cell, layer, batch_size, h_0, c_0)
-    pieces = []
-    for k, part in enumerate(built):
-        own = slice(None) if len(built) == 1 else slice(k, k + 1)
-        from_end = k == 1 or cell.direction == "reverse"
-        pieces.append(_one(cell, part, x, lengths, [s if s is None else s[own] for s in states], from_end, n_threads))
-    y = np.concatenate([piece[0] for piece in pieces], axis=2) if len(pieces) > 1 else pieces[0][0]
-    ends = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*(piece[1] for piece in pieces))]
+    if len(built) == 1:
+        y, ends = _one(cell, layer, x, lengths, states, cell.direction == "reverse", n_threads)
+    else:
+        pieces = [
+            _one(cell, part, x, lengths, [s if s is None else s[k : k + 1] for s in states], k == 1, n_threads)
+            for k, part in enumerate(built)
+        ]
+        y = np.concatenate([piece[0] for piece in pieces], axis=2)
+        ends = [np.concatenate(parts) for parts in zip(*(piece[1] for piece in pieces))]
     y = y.reshape(seq_len, batch_size, cell.directions, layer.hidden_size)
     y = y.swapaxes(0, 1) if cell.batch_first else y.swapaxes(1, 2)
-    ends = [end.swapaxes(0, 1) if cell.batch_first else end for end in ends]
-    return tuple(np.ascontiguousarray(array).astype(kept, copy=False) for array in (y, *ends))
+    ends = [end.swapaxes(0, 1) for end in ends] if cell.batch_first else ends
+    return tuple([_in(kept, array) for array in (y, *ends)])
+
+
+def _in(dtype, array):
+    """Return an array in a dtype and C-contiguous, the same one where it is."""
+    return array if array.dtype == dtype and array.flags.c_contiguous else np.ascontiguousarray(array, dtype)
 
 
 def _initial(cell, layer, batch_size, h_0, c_0):
@@ -327,16 +335,15 @@ def _initial(cell, layer, batch_size, h_0, c_0):
         given = np.asarray(given)
         if given.shape != (*shape, layer.hidden_size):
             raise ValueError(f"{name} of {cell.where} has shape {given.shape}, expected {(*shape, layer.hidden_size)}")
-        states.append(np.ascontiguousarray(given.swapaxes(0, 1) if cell.batch_first else given, dtype=layer.dtype))
+        states.append(_in(layer.dtype, given.swapaxes(0, 1) if cell.batch_first else given))
     return states
 
 
 def _one(cell, layer, x, lengths, states, from_end, n_threads):
     """Run one layer: its output (seq_len, batch_size, directions * hidden_size), and its last states."""
-    state = None
-    if any(s is not None for s in states):
-        shape = (2 if layer.bidirectional else 1, x.shape[1], layer.hidden_size)
-        full = [np.zeros(shape, layer.dtype) if s is None else s for s in states]
+    state, given = None, [s for s in states if s is not None]
+    if given:
+        full = [np.zeros_like(given[0]) if s is None else s for s in states]
         state = tuple(full) if cell.kind == "LSTM" else full[0]
     y, state_n = layer(reversed_rows(x, lengths) if from_end else x, state, lengths, n_threads=n_threads)
     ends = list(state_n) if cell.kind == "LSTM" else [state_n]

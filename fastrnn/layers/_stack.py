@@ -33,7 +33,7 @@ class Stack:
     def n_threads(self, n_threads, steps, rows, passes=1):
         """Return how many threads a call of `steps` packed rows in a batch of `rows` uses at the most."""
         work = steps * self.row_work * passes
-        if n_threads is None and work < 2 * _threads.WORK_PER_THREAD:
+        if work < 2 * _threads.WORK_PER_THREAD and (n_threads is None or (type(n_threads) is int and n_threads > 0)):
             return 1
         return _threads.resolve(n_threads, work, max(rows, self.H))
 

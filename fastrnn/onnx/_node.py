@@ -25,6 +25,8 @@ class Runner:
                 f"{self.cell.where} has {len(node.input)} inputs and {len(node.output)} outputs, expected at most "
                 f"{len(self.cell.inputs)} and {len(self.cell.outputs)}"
             )
+        self.inputs, self.outputs = tuple(node.input), tuple(node.output)
+        self._names = self.cell.inputs[: len(self.inputs)]
         self._constants = dict(constants or {})
         self._given = [name for name, value in zip(self.cell.inputs, node.input) if value]
         weights = ("W", "R", "B", "P", *self.cell.inputs[8:])
@@ -50,11 +52,10 @@ class Runner:
 
     def run(self, inputs, n_threads=None):
         """Return the outputs for a list of inputs in the order of the node, None where one is not given."""
-        given = dict(zip(self.cell.inputs, inputs)) | self._constants
-        x = given["X"]
-        arguments = (given.get(name) for name in ("sequence_lens", "initial_h", "initial_c"))
-        found = apply(self.cell, self._layers(given), x, *arguments, n_threads=n_threads)
-        return list(found[: len(self.node.output)])
+        given = dict(zip(self._names, inputs)) | self._constants
+        lengths, h_0, c_0 = given.get("sequence_lens"), given.get("initial_h"), given.get("initial_c")
+        found = apply(self.cell, self._layers(given), given["X"], lengths, h_0, c_0, n_threads)
+        return list(found[: len(self.outputs)])
 
     def _layers(self, given):
         built = self._built

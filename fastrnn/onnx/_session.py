@@ -59,7 +59,7 @@ class Session:
         self._n_threads = None if n_threads is None else check_size("n_threads", n_threads)
         proto, self._name = read_model(model)
         weights = {tensor.name for tensor in proto.graph.initializer}
-        self._types = {value.name: value.type for value in proto.graph.input if value.name not in weights}
+        self._types = {value.name: _type_of(value) for value in proto.graph.input if value.name not in weights}
         self.inputs, self.outputs = tuple(self._types), tuple(value.name for value in proto.graph.output)
         self._check_values(proto.graph, weights)
         constants = Constants(proto, self._name)
@@ -120,8 +120,8 @@ class Session:
             if isinstance(step, Segment):
                 step.run(values)
             else:
-                given = [values.get(name) if name else None for name in step.node.input]
-                values.update(zip(step.node.output, step.run(given, self._n_threads)))
+                given = [values.get(name) for name in step.inputs]
+                values.update(zip(step.outputs, step.run(given, self._n_threads)))
         return [values[name] for name in self.outputs]
 
     def _read(self, inputs):
@@ -130,7 +130,7 @@ class Session:
                 raise ValueError(f"inputs has {len(inputs)} entries, expected {len(self.inputs)}: {list(self.inputs)}")
             inputs = dict(zip(self.inputs, inputs))
         check_names("inputs", inputs, self.inputs)
-        return {name: _converted(name, inputs[name], kind) for name, kind in self._types.items()}
+        return {name: _converted(inputs[name], declared) for name, declared in self._types.items()}
 
     def summary(self):
         """Return a text that says which nodes run where.
@@ -171,16 +171,28 @@ def _live(nodes, reads, wanted):
     return live[::-1]
 
 
-def _converted(name, value, kind):
-    """Return an input in the type that the model declares: an array, or a list of them for a sequence."""
+def _type_of(value):
+    """Return what an input of a graph declares: list for a sequence, a dtype, or None where numbers stay."""
     onnx = import_onnx()
-    if kind.HasField("sequence_type"):
+    if value.type.HasField("sequence_type"):
+        return list
+    declared = value.type.tensor_type.elem_type
+    if declared in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
+        return None
+    try:
+        return onnx.helper.tensor_dtype_to_np_dtype(declared)
+    except KeyError:
+        raise ValueError(f"the input {value.name!r} has an element type {declared} unknown to ONNX") from None
+
+
+def _converted(value, declared):
+    """Return an input in the type that the model declares, as `_type_of` gives it: an array, or a list of them."""
+    if declared is list:
         return [np.asarray(part) for part in value]
     array = np.asarray(value)
-    declared = kind.tensor_type.elem_type
-    if array.dtype.kind not in "biuf" or declared in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
+    if declared is None or array.dtype == declared or array.dtype.kind not in "biuf":
         return array
-    return array.astype(onnx.helper.tensor_dtype_to_np_dtype(declared), copy=False)
+    return array.astype(declared)
 
 
 def run_model(model, inputs, *, runtime=None, n_threads=None):

