@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastrnn import GRU, LSTM, RNN, AttentionPool, Conv1d, Dense, Dropout, Embedding, Pool, Sequential
+from fastrnn import GRU, LSTM, RNN, Activation, AttentionPool, Conv1d, Dense, Dropout, Embedding, Pool, Sequential
 from fastrnn.losses import softmax_cross_entropy, squared_error
 from fastrnn.optim import SGD
 from fastrnn.training import train
@@ -62,9 +62,10 @@ def test_windows_are_the_updates_of_the_same_loop_in_torch(rng):
         np.testing.assert_allclose(w, expected[name].numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
 
 
-def test_a_window_of_the_whole_sequence_is_no_window(rng):
+@pytest.mark.parametrize("between", [[], [Activation("softsign")]], ids=str)
+def test_a_window_of_the_whole_sequence_is_no_window(between, rng):
     sequences, target = _ragged(rng)
-    networks = [_tagger(), _tagger()]
+    networks = [Sequential(_tagger().layers[0], *between, _tagger().layers[1]) for _ in range(2)]
     networks[1].load_state_dict(networks[0].state_dict())
     for network, window in zip(networks, (None, 7)):
         train(network, sequences, target, loss=softmax_cross_entropy, batch_size=3, bptt_window=window, **PLAIN)

@@ -12,9 +12,9 @@ Memory is that of one window in both cases.
 
 import numpy as np
 
-from ..layers import Dense, Dropout, Embedding, LayerNorm, Pool, Sequential
+from ..layers import Activation, Dense, Dropout, Embedding, LayerNorm, Pool, Sequential
 
-STEPWISE = (Dense, Dropout, Embedding, LayerNorm)  # layers that see one step at a time
+STEPWISE = (Activation, Dense, Dropout, Embedding, LayerNorm)  # layers that see one step at a time
 
 
 def check_windows(network):
