@@ -271,3 +271,8 @@ def test_tags_say_what_an_estimator_reads():
     tokens, numbers = (RNNClassifier(embedding_dim=d).__sklearn_tags__().input_tags for d in (3, None))
     assert (tokens.string, tokens.categorical, tokens.three_d_array) == (True, True, False)
     assert (numbers.string, numbers.categorical, numbers.three_d_array) == (False, False, True)
+
+
+def test_text_without_embedding_dim_is_told_what_is_missing():
+    with pytest.raises(TypeError, match=r"^X\[0\] has dtype <U1, expected real numbers; tokens need embedding_dim$"):
+        fastrnn.RNNClassifier().fit([["a", "b"], ["c"]], [0, 1])

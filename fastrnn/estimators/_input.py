@@ -209,7 +209,8 @@ def _one_sequence(i, x):
     except ValueError as error:
         raise ValueError(f"X[{i}] cannot be read as one array (n_timesteps, n_features): {error}") from None
     if x.dtype.kind not in _REAL and x.size:
-        raise TypeError(f"X[{i}] has dtype {x.dtype}, expected real numbers")
+        hint = "; tokens need embedding_dim" if x.dtype.kind in "US" else ""
+        raise TypeError(f"X[{i}] has dtype {x.dtype}, expected real numbers{hint}")
     if x.ndim == 1:
         x = x[:, None]
     if x.ndim != 2:
