@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import contextmanager
 
 from ._core import native
@@ -13,14 +14,20 @@ from ._validation import check_size
 # its core, everybody waits for it at the end of each parallel region.
 WORK_PER_THREAD = 1_600_000
 
+QUOTA_SECONDS = 1.0  # for which a quota that was read is believed: opening its file takes 0.1 ms, as much as a call
+
+_quota_read = (-QUOTA_SECONDS, None)  # when, and what it was
 _chosen = None  # by set_num_threads
 _after_fork = False
 
 
 def available_cpus():
     """Return how many processors this process may use: its affinity, and its control group's quota."""
-    cpus = _affinity()
-    return max(1, min(cpus, _quota() or cpus))
+    global _quota_read
+    cpus, now = _affinity(), time.monotonic()
+    if now - _quota_read[0] >= QUOTA_SECONDS:
+        _quota_read = (now, _quota())
+    return max(1, min(cpus, _quota_read[1] or cpus))
 
 
 def _affinity():

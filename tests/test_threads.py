@@ -66,3 +66,16 @@ def test_a_quota_of_the_control_group_is_rounded_up(text, expected, monkeypatch,
     found = _threads._quota()
     monkeypatch.undo()
     assert found == expected
+
+
+def test_a_quota_is_read_again_after_a_second_and_not_before(monkeypatch):
+    quotas, now = iter([1, 2]), [1e6]
+    monkeypatch.setattr(_threads, "_affinity", lambda: 64)
+    monkeypatch.setattr(_threads, "_quota", lambda: next(quotas))
+    monkeypatch.setattr(_threads.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_threads, "_quota_read", (0.0, None))
+    found = []
+    for seconds in (0.0, 0.9, 0.1):
+        now[0] += seconds
+        found.append(_threads.available_cpus())
+    assert found == [1, 1, 2]
