@@ -270,7 +270,7 @@ cdef inline char *_zone(const Loop *loop, Matrix zone, ptrdiff_t now) noexcept n
 
 cdef void _multiply_ahead(const Loop *loop, const Operator *op, fr_step *s, ptrdiff_t row,
                           ptrdiff_t stride) noexcept nogil:
-    """Let another engine than the native make the product that the kernel then finds ready."""
+    """Make the product that the kernel then finds ready: another engine's, or one that is normalised first."""
     cdef fr_product p
     cdef ptrdiff_t i
     p.M, p.N, p.K = s.rows, op.N, op.K

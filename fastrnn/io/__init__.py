@@ -4,8 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOME_OF_NAME = {
-    **{"from_keras": "keras", "from_onnx": "onnx", "from_torch": "torch"},
-    **{"state_dict": "_torch_export", "to_onnx": "onnx"},
+    "from_keras": "keras",
+    "from_onnx": "onnx",
+    "from_torch": "torch",
+    "state_dict": "_torch_export",
+    "to_onnx": "onnx",
 }
 
 __all__ = ["from_keras", "from_onnx", "from_torch", "state_dict", "to_onnx"]

@@ -12,6 +12,7 @@ from .._threads import resolve
 from .._validation import as_gradient, check_dtype, check_size
 from ._base import Layer
 from ._ragged import full_lengths, gather, read_sequences, scatter, valid_steps
+from ._weight_pack import WeightPack
 
 
 class AttentionPool(Layer):
@@ -155,22 +156,15 @@ class AttentionPool(Layer):
         return _AttentionPack(self.params)
 
 
-class _AttentionPack:
-    """Copies of the weights of one version, laid out for the products."""
+class _AttentionPack(WeightPack):
+    """With the context, which all steps are compared with."""
 
-    __slots__ = ("_weight_for_d_x", "bias", "context", "context_column", "version", "weight")
+    __slots__ = ("context", "context_column")
 
     def __init__(self, params):
-        self.weight = native.pack(params["weight"].T)
-        self.bias, self.context = (np.array(params[name], order="C") for name in ("bias", "context"))
+        super().__init__(params)
+        self.context = np.array(params["context"], order="C")
         self.context_column = native.pack(params["context"][:, None])
-        self._weight_for_d_x = None
-
-    def weight_for_d_x(self, params):
-        """Return the pack of d_h = d_pre W, made when the first forward of a version asks for it."""
-        if self._weight_for_d_x is None:
-            self._weight_for_d_x = native.pack(params["weight"])
-        return self._weight_for_d_x
 
 
 # The sums below are taken step after step, so that a row has the same bits in every batch.

@@ -12,6 +12,7 @@ from .._threads import resolve
 from .._validation import as_gradient, check_choice, check_dtype, check_lengths, check_size
 from ._base import Layer
 from ._ragged import gather, read_sequences, scatter, valid_steps
+from ._weight_pack import WeightPack
 from .dense import ACTIVATIONS, _activated, _d_activation
 
 PADDINGS = ("same", "valid", "causal")
@@ -220,21 +221,15 @@ class Conv1d(Layer):
         raise ValueError(f"{self!r} has no stepper: it reads {self.kernel_size} steps at a time")
 
 
-class _ConvPack:
-    """Copies of the weights of one version, laid out for the products with columns (kernel_size * input_size)."""
+class _ConvPack(WeightPack):
+    """The matrix multiplies columns (kernel_size * input_size)."""
 
-    __slots__ = ("_weight_for_d_x", "bias", "version", "weight")
+    __slots__ = ()
 
-    def __init__(self, params):
-        self.weight = native.pack(_by_tap(params).T)
-        self.bias = np.array(params["bias"], order="C") if "bias" in params else None
-        self._weight_for_d_x = None
-
-    def weight_for_d_x(self, params):
-        """Return the pack of d_columns = d_y W, made when the first forward of a version asks for it."""
-        if self._weight_for_d_x is None:
-            self._weight_for_d_x = native.pack(_by_tap(params))
-        return self._weight_for_d_x
+    @staticmethod
+    def matrix(params):
+        """Return W (output_size, kernel_size * input_size)."""
+        return _by_tap(params)
 
 
 class _Taps:

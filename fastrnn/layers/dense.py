@@ -12,6 +12,7 @@ from .._threads import resolve
 from .._validation import as_array, as_gradient, check_choice, check_dtype, check_shape, check_size
 from ._base import Layer
 from ._ragged import gather, scatter, valid_steps
+from ._weight_pack import WeightPack
 
 ACTIVATIONS = (None, "relu", "tanh", "sigmoid")
 
@@ -143,7 +144,7 @@ class Dense(Layer):
         return resolve(n_threads, steps * self.input_size * self.output_size, steps)
 
     def _make_pack(self):
-        return _DensePack(self.params)
+        return WeightPack(self.params)
 
     def _step_function(self, batch_size):
         pack, shape = self._pack(), (batch_size, self.input_size)
@@ -153,23 +154,6 @@ class Dense(Layer):
             return self._apply(check_shape("x_t", x_t, ("batch_size", "input_size"), shape), pack, 1)
 
         return step
-
-
-class _DensePack:
-    """Copies of the weights of one version, laid out for the products."""
-
-    __slots__ = ("_weight_for_d_x", "bias", "version", "weight")
-
-    def __init__(self, params):
-        self.weight = native.pack(params["weight"].T)
-        self.bias = np.array(params["bias"], order="C") if "bias" in params else None
-        self._weight_for_d_x = None
-
-    def weight_for_d_x(self, params):
-        """Return the pack of d_x = d_y W, made when the first forward of a version asks for it."""
-        if self._weight_for_d_x is None:
-            self._weight_for_d_x = native.pack(params["weight"])
-        return self._weight_for_d_x
 
 
 def _activated(name, y):
