@@ -24,7 +24,7 @@ _HOME_OF_NAME = {
     "Sequential": "layers",
     **dict.fromkeys(("RNNClassifier", "LSTMClassifier", "GRUClassifier"), "estimators"),
     **dict.fromkeys(("RNNRegressor", "LSTMRegressor", "GRURegressor"), "estimators"),
-    "SequenceScaler": "estimators",
+    **dict.fromkeys(("RNNTagger", "SequenceScaler"), "estimators"),
     "Network": "models",
     "accelerate": "bridges",
     **dict.fromkeys(("from_keras", "from_onnx", "from_torch", "state_dict", "to_onnx"), "io"),
@@ -45,7 +45,17 @@ __all__ = [  # noqa: F822  (the names come from __getattr__)
     "Pool",
     "Sequential",
     *["RNNClassifier", "LSTMClassifier", "GRUClassifier", "RNNRegressor", "LSTMRegressor", "GRURegressor"],
-    *["SequenceScaler", "Network", "accelerate", "from_keras", "from_onnx", "from_torch", "state_dict", "to_onnx"],
+    *[
+        "RNNTagger",
+        "SequenceScaler",
+        "Network",
+        "accelerate",
+        "from_keras",
+        "from_onnx",
+        "from_torch",
+        "state_dict",
+        "to_onnx",
+    ],
     *["datasets", "init", "inspection", "losses", "metrics", "onnx", "optim", "schedules", "storage"],
     *["get_num_threads", "load", "save", "set_num_threads", "show_versions", "__version__"],
 ]
@@ -72,6 +82,7 @@ if TYPE_CHECKING:
     from fastrnn.estimators import LSTMRegressor as LSTMRegressor
     from fastrnn.estimators import RNNClassifier as RNNClassifier
     from fastrnn.estimators import RNNRegressor as RNNRegressor
+    from fastrnn.estimators import RNNTagger as RNNTagger
     from fastrnn.estimators import SequenceScaler as SequenceScaler
     from fastrnn.io import from_keras as from_keras
     from fastrnn.io import from_onnx as from_onnx

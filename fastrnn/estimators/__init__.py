@@ -3,6 +3,7 @@
 from ._classifier import GRUClassifier, LSTMClassifier, RNNClassifier
 from ._regressor import GRURegressor, LSTMRegressor, RNNRegressor
 from ._scaler import SequenceScaler
+from ._tagger import RNNTagger
 
 __all__ = [
     "GRUClassifier",
@@ -11,5 +12,6 @@ __all__ = [
     "LSTMRegressor",
     "RNNClassifier",
     "RNNRegressor",
+    "RNNTagger",
     "SequenceScaler",
 ]

@@ -14,7 +14,7 @@ from ..training.windows import check_windows
 from ._callbacks import FitTasks, as_callbacks
 from ._fitting import Labelled, run_training, split_off_validation, unchanged_on_error
 from ._input import read_sequences, read_weights
-from ._network import check_same, make_network, table_of
+from ._network import check_same, composed, make_network, table_of
 from ._parameters import Parameters, check_parameters, derived_init
 from ._predicting import outputs
 from ._solver import check_endless, continuation_of
@@ -27,6 +27,7 @@ class BaseRNN(CallbackSupportMixin, Parameters):
     # for subclasses
 
     _outputs_are = ""  # what the network's outputs are, in an error
+    _per_step = False  # whether the network has an output a step
 
     def _read_target(self, y, reset, classes=None):
         """Check y and return the target for the loss.
@@ -34,6 +35,22 @@ class BaseRNN(CallbackSupportMixin, Parameters):
         With ``reset`` also set ``n_outputs_`` and what y teaches, ``classes`` being all labels there will be.
         """
         raise NotImplementedError
+
+    def _check_fit(self, sequences, target):
+        """Check that sequences and target fit each other."""
+        check_consistent_length(sequences, target)
+
+    def _read_weights(self, name, weight, sequences):
+        """Check the weights of samples; None where all count alike."""
+        return read_weights(name, weight, len(sequences))
+
+    def _weight_of_sequences(self, weight):
+        """Weights a sequence, of which 0 are as if not given: they teach no vocabulary."""
+        return weight
+
+    def _compose(self, sizes, rng):
+        """The network that the parameters describe, for the sizes of X and y that were read."""
+        return composed(self, sizes, rng)
 
     @property
     def _loss(self):
@@ -126,6 +143,10 @@ arrays of shape (n_timesteps_i, n_features)
             Where the loss or a gradient stops being finite. ``network_`` then holds the best weights with
             which all was finite, and predicts.
         """
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, resume_from)
+
+    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, resume_from):
+        """``fit``, which subclasses describe with their own y."""
         sizes = check_parameters(self)
         tasks = FitTasks(self, X, y, sample_weight)
         goes_on = bool(self.warm_start) and hasattr(self, "_trained")
@@ -145,14 +166,14 @@ arrays of shape (n_timesteps_i, n_features)
     def _say_how_it_ended(self, history):
         """Warn where training stopped before it converged."""
         if history.stopped == "interrupt":
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warnings.warn("Training interrupted by user.", stacklevel=5)
         elif history.stopped == "max_iter":
             what = "validation score still rises" if self.early_stopping else "loss still falls"
             warnings.warn(
                 f"the {what} after max_iter = {self.max_iter} epochs (by more than tol = {self.tol} "
                 f"within n_iter_no_change = {self.n_iter_no_change} epochs)",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _fit_part(self, X, y, sample_weight, classes=None):
@@ -188,10 +209,10 @@ arrays of shape (n_timesteps_i, n_features)
         return as_generator(self.random_state)
 
     def _read(self, X, y, sample_weight, weight_name, reset, classes=None):
-        sequences = self._read_x(X, reset, sample_weight, weight_name)
+        sequences = self._read_x(X, reset, self._weight_of_sequences(sample_weight), weight_name)
         target = self._read_target(y, reset, classes)
-        check_consistent_length(sequences, target)
-        weight = read_weights(weight_name, sample_weight, len(target))
+        self._check_fit(sequences, target)
+        weight = self._read_weights(weight_name, sample_weight, sequences)
         return Labelled(sequences, target, self._weigh_classes(target, weight)).used()
 
     def _read_x(self, X, reset, sample_weight=None, weight_name=""):
@@ -252,10 +273,12 @@ arrays of shape (n_timesteps_i, n_features)
     # predicting
 
     def _run(self, X):
-        """The network's raw outputs for X: ndarray of shape (n_samples, n_outputs)."""
+        """The network's raw outputs for X: ndarray of shape (n_samples, n_outputs), or one for each step."""
         check_is_fitted(self)
-        sequences = self._read_x(X, reset=False)
-        return outputs(self._trained, sequences, self.n_outputs_, self.n_threads)
+        return self._outputs(self._trained, self._read_x(X, reset=False))
+
+    def _outputs(self, network, sequences):
+        return outputs(network, sequences, self.n_outputs_, self.n_threads)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -91,17 +91,7 @@ class RNNClassifier(ClassifierMixin, BaseRNN):
                 f"class_weight is {self.class_weight!r}, expected a dict or None for partial_fit, which does not "
                 "see all labels at once"
             )
-        return self._fit_part(X, y, sample_weight, self._checked_classes(classes))
-
-    def _checked_classes(self, classes):
-        if classes is None:
-            if not hasattr(self, "classes_"):
-                raise ValueError("classes is None, expected all class labels in the first call of partial_fit")
-            return None
-        classes = np.unique(np.asarray(classes))
-        if hasattr(self, "classes_") and not np.array_equal(classes, self.classes_):
-            raise ValueError(f"classes is {classes}, expected those of the first fit, {self.classes_}")
-        return classes
+        return self._fit_part(X, y, sample_weight, checked_classes(self, classes))
 
     def _read_target(self, y, reset, classes=None):
         y = self._checked(y)
@@ -160,23 +150,8 @@ class RNNClassifier(ClassifierMixin, BaseRNN):
             factors = compute_sample_weight(self.class_weight, target.astype(int))
         else:
             codes = target.ravel().astype(np.intp)
-            factors = self._factors_of_classes(codes, weight)[codes]
+            factors = class_factors(self.class_weight, self.classes_, codes, weight)[codes]
         return factors if weight is None else factors * weight
-
-    def _factors_of_classes(self, codes, weight):
-        """The factor of every class, in the order of ``classes_``."""
-        n_classes = len(self.classes_)
-        if isinstance(self.class_weight, dict):
-            labels = self.classes_.tolist()
-            unknown = [label for label in self.class_weight if label not in labels]
-            if unknown and not all(label in self.class_weight for label in labels):
-                raise ValueError(f"class_weight has the label {unknown[0]!r}, expected labels of {labels}")
-            return np.array([float(self.class_weight.get(label, 1.0)) for label in labels])
-        if not (isinstance(self.class_weight, str) and self.class_weight == "balanced"):
-            raise ValueError(f"class_weight is {self.class_weight!r}, expected a dict, 'balanced' or None")
-        totals = np.bincount(codes, weights=weight, minlength=n_classes)
-        present = totals > 0
-        return np.divide(totals.sum(), present.sum() * totals, out=np.ones(n_classes), where=present)
 
     def decision_function(self, X):
         """Score of every class or label, before it becomes a probability.
@@ -256,6 +231,46 @@ class RNNClassifier(ClassifierMixin, BaseRNN):
         tags.target_tags.multi_output = True
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def checked_classes(estimator, classes):
+    """The labels that ``partial_fit`` was given, sorted; None where those of the first call go on."""
+    if classes is None:
+        if not hasattr(estimator, "classes_"):
+            raise ValueError("classes is None, expected all class labels in the first call of partial_fit")
+        return None
+    classes = np.unique(np.asarray(classes))
+    if hasattr(estimator, "classes_") and not np.array_equal(classes, estimator.classes_):
+        raise ValueError(f"classes is {classes}, expected those of the first fit, {estimator.classes_}")
+    return classes
+
+
+def class_factors(class_weight, classes, codes, weight):
+    """The factor of every class on the weights of its samples.
+
+    Parameters
+    ----------
+    class_weight : dict or "balanced"
+    classes : ndarray of shape (n_classes,)
+    codes : ndarray of int of shape (n_samples,)
+        The class of each sample.
+    weight : ndarray of shape (n_samples,) or None
+
+    Returns
+    -------
+    factors : ndarray of shape (n_classes,)
+    """
+    if isinstance(class_weight, dict):
+        labels = classes.tolist()
+        unknown = [label for label in class_weight if label not in labels]
+        if unknown and not all(label in class_weight for label in labels):
+            raise ValueError(f"class_weight has the label {unknown[0]!r}, expected labels of {labels}")
+        return np.array([float(class_weight.get(label, 1.0)) for label in labels])
+    if not (isinstance(class_weight, str) and class_weight == "balanced"):
+        raise ValueError(f"class_weight is {class_weight!r}, expected a dict, 'balanced' or None")
+    totals = np.bincount(codes, weights=weight, minlength=len(classes))
+    present = totals > 0
+    return np.divide(totals.sum(), present.sum() * totals, out=np.ones(len(classes)), where=present)
 
 
 class LSTMClassifier(RNNClassifier):

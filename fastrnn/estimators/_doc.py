@@ -1,5 +1,8 @@
 """The part of the docstrings that all estimators share, written once."""
 
+import inspect
+import re
+
 PARAMETERS = """\
 hidden_layer_sizes : int or tuple of int, default=(64,)
     Units of each recurrent layer, the first one reads X.
@@ -124,8 +127,11 @@ n_outputs_ : int
 
 
 def with_parameters(cls):
-    """Fill ``{parameters}`` and ``{attributes}`` of a class's docstring."""
+    """Fill ``{parameters}``, with those that the class has, and ``{attributes}`` of a class's docstring."""
     if cls.__doc__ is not None:  # python -OO has none
-        for mark, text in (("{parameters}", PARAMETERS), ("{attributes}", ATTRIBUTES)):
+        known = inspect.signature(cls).parameters
+        entries = re.split(r"\n(?=\S)", PARAMETERS)
+        kept = [entry for entry in entries if known.keys() & set(entry.split(" : ")[0].split(", "))]
+        for mark, text in (("{parameters}", "\n".join(kept)), ("{attributes}", ATTRIBUTES)):
             cls.__doc__ = cls.__doc__.replace(mark, text.replace("\n", "\n    "))
     return cls

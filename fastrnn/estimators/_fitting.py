@@ -7,7 +7,6 @@ import numpy as np
 
 from ..training import NonFiniteLossError, train
 from ._input import take
-from ._predicting import outputs
 from ._solver import ContinuedOptimizer, continued_schedule, make_optimizer, make_schedule, settle_batch_size
 
 
@@ -19,27 +18,28 @@ class Labelled:
     ----------
     sequences : ndarray of shape (n_samples, seq_len, input_size) or list of (seq_len_i, input_size)
         Of tokens: of integers, without the last axis.
-    target : ndarray of shape (n_samples, ...)
-    weight : ndarray of shape (n_samples,) or None
+    target : ndarray of shape (n_samples, ...) or, of an output a step, list of (seq_len_i, ...)
+    weight : ndarray of shape (n_samples,) or None; of an output a step also list of (seq_len_i,)
     """
 
     sequences: object
-    target: np.ndarray
-    weight: np.ndarray | None
+    target: object
+    weight: object
 
     def __len__(self):
         return len(self.target)
 
     def select(self, indices):
         """These samples alone."""
-        weight = None if self.weight is None else self.weight[indices]
-        return Labelled(take(self.sequences, indices), self.target[indices], weight)
+        weight = None if self.weight is None else take(self.weight, indices)
+        return Labelled(take(self.sequences, indices), take(self.target, indices), weight)
 
     def used(self):
         """The samples of non-zero weight: the others are as if they had not been given."""
-        if self.weight is None or self.weight.all():
+        if self.weight is None:
             return self
-        return self.select(np.flatnonzero(self.weight))
+        counts = np.array([np.any(weight) for weight in self.weight])
+        return self if counts.all() else self.select(np.flatnonzero(counts))
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def run_training(estimator, samples, validation, *, rng, continuation=None, on_e
 
 def _scorer(estimator):
     def score(network, sequences, target, sample_weight):
-        output = outputs(network, sequences, estimator.n_outputs_, estimator.n_threads)
+        output = estimator._outputs(network, sequences)
         return estimator._score_outputs(output, target, sample_weight)
 
     return score

@@ -54,6 +54,11 @@ def read_sequences(estimator, X, *, reset):
     return _read_2d(estimator, X, reset)
 
 
+def is_text(value):
+    """Whether something is a str, NumPy's included."""
+    return isinstance(value, str)
+
+
 def is_table(X):
     """Whether X is read as (n_samples, n_timesteps), one feature a step."""
     return getattr(X, "ndim", None) != 3 and not _is_list_of_sequences(X)

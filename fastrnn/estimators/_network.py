@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 
 from ..layers import Embedding, Sequential
-from ..models import many_to_one
+from ..models import many_to_many, many_to_one
 
 # what describes a network; a `network` stands instead of all of it
 ARCHITECTURE = (
@@ -23,13 +23,15 @@ def check_network(estimator):
     if not isinstance(network, Sequential):
         raise TypeError(f"network is an object of type {type(network).__name__}, expected a fastrnn.Sequential or None")
     parameters = inspect.signature(type(estimator).__init__).parameters
-    for name in ARCHITECTURE:
+    for name in (name for name in ARCHITECTURE if name in parameters):
         value, default = getattr(estimator, name), parameters[name].default
         if value is not default and not np.array_equal(value, default):
             raise ValueError(f"{name} is {value!r}, expected {default!r} where network is given: it says all of that")
     if not network.params:
         raise ValueError(f"network is {network!r}, expected one with parameters to train")
-    if not network.consumes_time:
+    if network.consumes_time and estimator._per_step:
+        raise ValueError(f"network is {network!r}, which has one output a sequence, expected an output a step")
+    if not (network.consumes_time or estimator._per_step):
         raise ValueError(
             f"network is {network!r}, which has an output a step, expected one output a sequence: a Pool or an "
             "AttentionPool behind the recurrent layers"
@@ -58,20 +60,27 @@ def make_network(estimator, sizes, rng):
     if estimator.network is not None:
         _check_sizes(estimator)
         return copy.deepcopy(estimator.network)
-    own = ("cell", "activation", "init", "bidirectional", "pooling", "embedding_dim", "conv_filters", "dropout")
-    own += ("recurrent_dropout", "zoneout", "layer_norm", "learn_initial_state", "proj_size")
-    network = many_to_one(
-        estimator._input_size,
-        estimator.n_outputs_,
-        hidden_layer_sizes=sizes,
-        **{name: getattr(estimator, name) for name in own},
-        dtype=estimator._dtype,
-        random_state=rng,
-    )
+    network = estimator._compose(sizes, rng)
     if estimator.embedding_dim is not None:
         with network.updating() as params:
             params["0.weight"][0] = 0.0  # the unknown token
     return network
+
+
+def composed(estimator, sizes, rng):
+    """The network that the parameters describe."""
+    own = [name for name in ARCHITECTURE if name not in ("hidden_layer_sizes", "pooling")]
+    options = {"pooling": estimator.pooling} if estimator.pooling is not None else {}
+    compose = many_to_one if options else many_to_many
+    return compose(
+        estimator._input_size,
+        estimator.n_outputs_,
+        hidden_layer_sizes=sizes,
+        **{name: getattr(estimator, name) for name in own},
+        **options,
+        dtype=estimator._dtype,
+        random_state=rng,
+    )
 
 
 def _check_sizes(estimator):
@@ -85,8 +94,9 @@ def _check_sizes(estimator):
         )
     gives = next((layer.output_size for layer in reversed(leaves) if hasattr(layer, "output_size")), reads)
     if gives != estimator.n_outputs_:
+        each = "step" if estimator._per_step else "sequence"
         raise ValueError(
-            f"network gives output_size = {gives} numbers a sequence, expected {estimator.n_outputs_}: "
+            f"network gives output_size = {gives} numbers a {each}, expected {estimator.n_outputs_}: "
             f"{estimator._outputs_are}"
         )
 

@@ -137,7 +137,8 @@ def _check_windows(estimator):
     """Truncated back-propagation is for networks that hand the last state on, and does not reach the first one."""
     if estimator.bptt_window is None:
         return
-    needed = {"pooling": "last", "bidirectional": False, "conv_filters": None, "learn_initial_state": False}
+    pooling = "last" if estimator.pooling is not None else None
+    needed = {"pooling": pooling, "bidirectional": False, "conv_filters": None, "learn_initial_state": False}
     for name, expected in needed.items():
         value = getattr(estimator, name)
         if value != expected:
@@ -155,7 +156,8 @@ def _check_choices(estimator):
     if estimator.activation != "tanh" and estimator.cell != "rnn":
         raise ValueError(f"activation is {estimator.activation!r}, which cell 'rnn' has and {estimator.cell!r} has not")
     check_choice("init", estimator.init, ("default", "glorot", "orthogonal", "identity"))
-    check_choice("pooling", estimator.pooling, POOLINGS)
+    if estimator.pooling is not None:
+        check_choice("pooling", estimator.pooling, POOLINGS)
     if estimator.solver == "lbfgs":
         raise ValueError("solver is 'lbfgs', which needs the whole data in one batch and is not offered")
     check_choice("solver", estimator.solver, SOLVERS)
@@ -182,10 +184,10 @@ def _check_numbers(estimator):
         if getattr(estimator, name) is not None:
             bounds[name] = {"above": 0.0}
     for name, bound in bounds.items():
-        _check_number(name, getattr(estimator, name), **bound)
+        check_number(name, getattr(estimator, name), **bound)
 
 
-def _check_number(name, value, *, above=None, least=None, below=None, most=None):
+def check_number(name, value, *, above=None, least=None, below=None, most=None):
     """Check that a parameter is a finite real number within its bounds."""
     if isinstance(value, bool) or not isinstance(value, (Real, np.floating, np.integer)):
         raise TypeError(f"{name} is {value!r} ({type(value).__name__}), expected a number")
@@ -202,8 +204,8 @@ def _check_number(name, value, *, above=None, least=None, below=None, most=None)
         raise ValueError(f"{name} is {value}, expected a finite number")
 
 
-def derived_init(base, *, added=None, defaults=None):
-    """The ``__init__`` of a subclass of ``base`` with further parameters, or with other defaults.
+def derived_init(base, *, added=None, defaults=None, removed=()):
+    """The ``__init__`` of a subclass of ``base`` with further parameters, without some, or with other defaults.
 
     Parameters
     ----------
@@ -212,17 +214,25 @@ def derived_init(base, *, added=None, defaults=None):
         Parameters that ``base`` does not have, and their defaults.
     defaults : dict of str to object, optional
         Other defaults of parameters that it has.
+    removed : sequence of str
+        Parameters of ``base`` that the subclass does not have; it has them as attributes of the class instead.
     """
     added, defaults = added or {}, defaults or {}
     signature = inspect.signature(base.__init__)
+    known = [p for p in signature.parameters.values() if p.name not in removed]
 
     def __init__(self, *args, **kwargs):
+        for name in removed:
+            if name in kwargs:
+                raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
         own = {name: kwargs.pop(name, default) for name, default in added.items()}
         base.__init__(self, *args, **{**defaults, **kwargs})
+        for name in removed:
+            delattr(self, name)
         for name, value in own.items():
             setattr(self, name, value)
 
-    parameters = [p.replace(default=defaults.get(p.name, p.default)) for p in signature.parameters.values()]
+    parameters = [p.replace(default=defaults.get(p.name, p.default)) for p in known]
     parameters += [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in added.items()]
     __init__.__signature__ = signature.replace(parameters=parameters)
     return __init__

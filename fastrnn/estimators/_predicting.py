@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..training import pad_batch, sequence_lengths
+from ..training.samples import output_lengths
 
 PREDICT_BYTES = 32 * 2**20  # of the padded input and the recurrent outputs of one batch
 
@@ -21,16 +22,29 @@ def outputs(network, sequences, n_outputs, n_threads=None):
     Returns
     -------
     output : ndarray of shape (n_samples, n_outputs), in the network's dtype
-        A row does not depend on the other sequences.
+        Of a network with an output a step: list of (steps_i, n_outputs), or, where `sequences` is an ndarray,
+        ndarray of shape (n_samples, steps, n_outputs). A row does not depend on the other sequences.
     """
+    per_step = not network.consumes_time
+    output = [None] * len(sequences) if per_step else np.empty((len(sequences), n_outputs), dtype=network.dtype)
+    for indices, batch in _in_batches(network, sequences, n_threads):
+        if per_step:
+            steps = output_lengths(network, sequence_lengths(sequences)[indices])
+            for column, (i, length) in enumerate(zip(indices, steps)):
+                output[i] = np.ascontiguousarray(batch[:length, column])
+        else:
+            output[indices] = batch
+    return np.stack(output) if per_step and isinstance(sequences, np.ndarray) else output
+
+
+def _in_batches(network, sequences, n_threads):
+    """Yield the numbers of some sequences and the network's output for them, until all have come."""
     lengths = sequence_lengths(sequences)
     order = np.argsort(lengths, kind="stable")
-    output = np.empty((len(lengths), n_outputs), dtype=network.dtype)
     dtype = np.dtype(np.int64) if sequences[0].dtype.kind == "i" else network.dtype
     for indices in _bounded_batches(order, lengths, _bytes_per_step(network, sequences)):
         x, batch_lengths = pad_batch(sequences, indices, dtype)
-        output[indices] = network(x, lengths=batch_lengths, n_threads=n_threads)[0]
-    return output
+        yield indices, network(x, lengths=batch_lengths, n_threads=n_threads)[0]
 
 
 def _bytes_per_step(network, sequences):

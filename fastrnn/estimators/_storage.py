@@ -74,6 +74,7 @@ FITTED = {
         ("n_features_in_", "_input_size", "n_outputs_", "n_iter_", "n_steps_seen_"), ("an integer >= 0", _is_count)
     ),
     **dict.fromkeys(("_fitted_on_2d", "_flat_target", "_multilabel"), ("a boolean", _is_flag)),
+    "_target": ("what y is", lambda value: value in ("labels", "multilabel", "values")),
     "_dtype": (
         "float32 or float64",
         lambda value: isinstance(value, np.dtype) and value.name in ("float32", "float64"),
@@ -97,6 +98,7 @@ _NETWORK = (*_SEQUENCES, "_trained", "n_outputs_")
 REQUIRED = {
     **dict.fromkeys(("RNNClassifier", "LSTMClassifier", "GRUClassifier"), (*_NETWORK, "classes_", "_multilabel")),
     **dict.fromkeys(("RNNRegressor", "LSTMRegressor", "GRURegressor"), (*_NETWORK, "_flat_target")),
+    "RNNTagger": (*_NETWORK, "_target", "_flat_target"),
     "SequenceScaler": (*_SEQUENCES, "mean_", "var_", "scale_", "n_steps_seen_"),
 }
 _NOT_LEARNED = ("_sklearn_output_config",)  # set without a fit
@@ -190,8 +192,10 @@ def _check_consistent(name, fitted):
             raise ValueError(f"{name} has {sizes}, expected _input_size = {fitted['_input_size']} of each")
         return
     network = fitted["_trained"]
-    if not isinstance(network, Sequential) or not network.consumes_time:
-        raise ValueError(f"_trained of {name} is {network!r:.80}, expected a Sequential of one output a sequence")
+    per_step = getattr(estimators, name)._per_step
+    if not isinstance(network, Sequential) or network.consumes_time == per_step:
+        what = "step" if per_step else "sequence"
+        raise ValueError(f"_trained of {name} is {network!r:.80}, expected a Sequential of one output a {what}")
     leaves = [layer for _, layer in network._leaves]
     reads_tokens = isinstance(leaves[0], Embedding)
     if "vocabulary_" in fitted and not (reads_tokens and len(fitted["vocabulary_"]) + 1 == leaves[0].num_embeddings):
@@ -209,7 +213,7 @@ def _check_consistent(name, fitted):
             raise ValueError(f"{key} of {name} is {fitted[key]}, expected that of its network, {value}")
     if "classes_" in fitted:
         n_classes = len(fitted["classes_"])
-        n_scores = 1 if n_classes == 2 and not fitted["_multilabel"] else n_classes
+        n_scores = 1 if n_classes == 2 and not (per_step or fitted["_multilabel"]) else n_classes
         if outputs != n_scores:
             raise ValueError(f"{name} has {n_classes} classes and {outputs} outputs, expected {n_scores}")
     _check_moments(fitted.get("_continuation"), network.params)

@@ -98,6 +98,8 @@ class CTC:
     True
     """
 
+    needs_whole_sequences = True
+
     def __init__(self, blank=0, zero_infinity=False, n_threads=None):
         self.blank = check_size("blank", blank, minimum=0)
         self.zero_infinity = bool(zero_infinity)

@@ -3,7 +3,7 @@
 from .ctc import greedy_decode, prefix_beam_search
 from .hmm import HMMDecoder, viterbi
 from .network import Network
-from .recurrent import CELLS, many_to_one
+from .recurrent import CELLS, many_to_many, many_to_one
 from .stream import Stream
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Network",
     "Stream",
     "greedy_decode",
+    "many_to_many",
     "many_to_one",
     "prefix_beam_search",
     "viterbi",

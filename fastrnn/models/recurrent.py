@@ -1,4 +1,4 @@
-"""A stack of recurrent layers that reads a sequence and gives one output row."""
+"""Stacks of recurrent layers that read a sequence and give one output row, or one a step."""
 
 from .._validation import check_choice, check_size
 from ..init import as_generator
@@ -77,8 +77,105 @@ def many_to_one(
     >>> many_to_one(100, 2, embedding_dim=8, conv_filters=16, cell="gru", hidden_layer_sizes=(4,), pooling="attention")
     Sequential(Embedding(100, 8), Conv1d(8, 16, 3, activation='relu'), GRU(16, 4), AttentionPool(4, 4), Dense(4, 2))
     """
-    check_choice("cell", cell, tuple(CELLS))
     check_choice("pooling", pooling, POOLINGS)
+    rng = as_generator(random_state)
+    layers = recurrent_layers(
+        input_size,
+        cell=cell,
+        hidden_layer_sizes=hidden_layer_sizes,
+        activation=activation,
+        init=init,
+        bidirectional=bidirectional,
+        dropout=dropout,
+        embedding_dim=embedding_dim,
+        conv_filters=conv_filters,
+        recurrent_dropout=recurrent_dropout,
+        zoneout=zoneout,
+        layer_norm=layer_norm,
+        learn_initial_state=learn_initial_state,
+        proj_size=proj_size,
+        dtype=dtype,
+        random_state=rng,
+    )
+    common = {"dtype": dtype, "random_state": rng}
+    width = layers[-1].output_size if layers else input_size
+    layers.append(AttentionPool(width, **common) if pooling == "attention" else Pool(pooling, dtype=dtype))
+    if dropout:
+        layers.append(Dropout(dropout, dtype=dtype))
+    return Sequential(*layers, Dense(width, output_size, **common))
+
+
+def many_to_many(input_size, output_size, *, dropout=0.0, dtype="float32", random_state=None, **options):
+    """Compose recurrent layers and a Dense layer without activation, which gives an output a step.
+
+    Parameters
+    ----------
+    input_size, output_size : int
+    dropout : float
+        Probability by which a feature is dropped between the layers, the output layer included.
+    dtype : {"float32", "float64"}
+    random_state : None, int, Generator or RandomState
+    **options
+        The others of :func:`many_to_one`, `pooling` excepted.
+
+    Returns
+    -------
+    network : Sequential
+        (seq_len, batch_size, input_size) -> (seq_len, batch_size, output_size), from tokens (seq_len, batch_size)
+
+    Examples
+    --------
+    >>> from fastrnn.models import many_to_many
+    >>> many_to_many(12, 3, cell="gru", hidden_layer_sizes=(8,), bidirectional=True, random_state=0)
+    Sequential(GRU(12, 8, bidirectional=True), Dense(16, 3))
+    """
+    rng = as_generator(random_state)
+    layers = recurrent_layers(input_size, dropout=dropout, dtype=dtype, random_state=rng, **options)
+    width = layers[-1].output_size if layers else input_size
+    if dropout:
+        layers.append(Dropout(dropout, dtype=dtype))
+    return Sequential(*layers, Dense(width, output_size, dtype=dtype, random_state=rng))
+
+
+def recurrent_layers(
+    input_size,
+    *,
+    cell="lstm",
+    hidden_layer_sizes=(64,),
+    activation="tanh",
+    init="default",
+    bidirectional=False,
+    dropout=0.0,
+    embedding_dim=None,
+    conv_filters=None,
+    recurrent_dropout=0.0,
+    zoneout=0.0,
+    layer_norm=False,
+    learn_initial_state=False,
+    proj_size=0,
+    dtype="float32",
+    random_state=None,
+):
+    """Return what stands in front of the output: an embedding, convolutions and recurrent layers.
+
+    Parameters
+    ----------
+    input_size, cell, hidden_layer_sizes, activation, init, bidirectional, dropout, embedding_dim, conv_filters, \
+recurrent_dropout, zoneout, layer_norm, learn_initial_state, proj_size, dtype, random_state
+        As of :func:`many_to_one`; `dropout` is between these layers only.
+
+    Returns
+    -------
+    layers : list of Layer
+        The last one is recurrent, where there is any.
+
+    Examples
+    --------
+    >>> from fastrnn.models.recurrent import recurrent_layers
+    >>> recurrent_layers(30, embedding_dim=4, cell="rnn", hidden_layer_sizes=(8,), dropout=0.5)
+    [Embedding(30, 4), Dropout(0.5), RNN(4, 8)]
+    """
+    check_choice("cell", cell, tuple(CELLS))
     common = {"dtype": dtype, "random_state": as_generator(random_state)}
     options = {"bidirectional": bidirectional, "init": init, **common}
     if cell == "rnn":
@@ -95,10 +192,7 @@ def many_to_one(
         width = layers[-1].output_size
     if dropout:
         layers = [piece for layer in layers for piece in (layer, Dropout(dropout, dtype=dtype))][:-1]
-    layers.append(AttentionPool(width, **common) if pooling == "attention" else Pool(pooling, dtype=dtype))
-    if dropout:
-        layers.append(Dropout(dropout, dtype=dtype))
-    return Sequential(*layers, Dense(width, output_size, **common))
+    return layers
 
 
 def _front_end(input_size, embedding_dim, conv_filters, common):

@@ -4,6 +4,7 @@ from .batches import batch_indices, pad_batch, sequence_lengths
 from .callbacks import Checkpoint, CSVLog, EpochEnd, LearningRateSchedule, ReduceOnPlateau
 from .history import History, NonFiniteLossError
 from .loop import train
+from .paired import PairBatch, Paired
 
 __all__ = [
     "CSVLog",
@@ -12,6 +13,8 @@ __all__ = [
     "History",
     "LearningRateSchedule",
     "NonFiniteLossError",
+    "PairBatch",
+    "Paired",
     "ReduceOnPlateau",
     "batch_indices",
     "pad_batch",

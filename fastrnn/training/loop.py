@@ -9,6 +9,7 @@ from .._validation import check_size
 from .callbacks import Checkpoint, EpochEnd
 from .checkpoint import read_checkpoint, write_checkpoint
 from .history import NonFiniteLossError
+from .paired import Paired
 from .progress_bar import progress_bar
 from .run import Run
 from .samples import Samples
@@ -59,7 +60,7 @@ def train(
         Maps (seq_len, batch_size, input_size) to (batch_size, output_size), or, without pooling, to (seq_len,
         batch_size, output_size). A first layer Embedding takes integers.
     sequences : ndarray of shape (n_samples, seq_len, input_size) or list of (seq_len_i, input_size)
-        Of tokens: without the last axis.
+        Of tokens: without the last axis. Of an encoder-decoder: `Paired`.
     target : ndarray of shape (n_samples, ...)
         What ``loss`` takes as its second argument, one row a sample. Of a network with an output a step: ndarray of
         shape (n_samples, seq_len, ...) or list of (seq_len_i, ...); the loss gets (seq_len, batch_size, ...) and, where
@@ -90,7 +91,8 @@ def train(
         ``on_epoch(moment)`` after every epoch, with an :class:`EpochEnd`; returning True stops. See
         :class:`Checkpoint`, :class:`CSVLog`, :class:`LearningRateSchedule`, :class:`ReduceOnPlateau`.
     sample_weight : ndarray of shape (n_samples,), optional
-        Weights >= 0 of the mean that the loss is. Samples of weight 0 are in no batch.
+        Weights >= 0 of the mean that the loss is. Samples of weight 0 are in no batch. Of a network with an output a
+        step also a list of (seq_len_i,): a weight for each.
     validation : tuple (sequences, target, sample_weight or None), optional
         Data whose loss and score are recorded after every epoch.
     early_stopping : bool
@@ -152,6 +154,7 @@ def train(
     accumulate_steps = check_size("accumulate_steps", accumulate_steps)
     if bptt_window is not None:
         bptt_window = check_size("bptt_window", bptt_window)
+        _check_cuts(sequences, loss)
         check_windows(network)
     settings = Settings(
         loss, batch_size, shuffle, alpha, max_grad_norm, max_grad_value, n_threads, accumulate_steps, bptt_window
@@ -177,6 +180,14 @@ def train(
         run.history.stopped = "interrupt"
     run.keeper.restore(run.history)
     return run.history
+
+
+def _check_cuts(sequences, loss):
+    """Raise ValueError where sequences cannot be cut into windows."""
+    if isinstance(sequences, Paired):
+        raise ValueError("bptt_window is set, but sequences are Paired: a decoder's window lacks its source")
+    if getattr(loss, "needs_whole_sequences", False):
+        raise ValueError(f"bptt_window is set, but loss is {type(loss).__name__}, which needs whole sequences")
 
 
 def _check_validation(validation, early_stopping, score):
@@ -317,7 +328,7 @@ def _shown(history):
 
 
 def _non_finite_message(value, norm, passes, run):
-    largest = max(float(np.max(np.abs(run.samples.batch(p.indices).x), initial=0.0)) for p in passes)
+    largest = max(run.samples.largest_input(p.indices) for p in passes)
     first, last = passes[0].number, passes[-1].number
     batches = f"batch {first}" if first == last else f"batches {first} to {last}"
     return (

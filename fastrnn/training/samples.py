@@ -8,6 +8,7 @@ import numpy as np
 
 from ..layers import Embedding
 from .batches import batch_indices, pad_batch, sequence_lengths
+from .paired import Paired
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,9 @@ class Batch:
 
     Attributes
     ----------
-    x : ndarray of shape (seq_len, batch_size, ...)
+    x : ndarray of shape (seq_len, batch_size, ...) or PairBatch
     lengths : ndarray of int64 of shape (batch_size,), or None where all are seq_len
+        Of a PairBatch those of its inputs.
     target : ndarray of shape (batch_size, ...), or (seq_len, batch_size, ...) of a network with an output a step
     weight : ndarray of shape (batch_size,) or (seq_len, batch_size), or None where all are 1
     """
@@ -39,14 +41,14 @@ class Samples:
     """Sequences, targets and weights of one data set.
 
     A network without pooling has an output a step and so a target a step; each step then counts as a sample does
-    elsewhere, with the weight of its sequence. Samples of weight 0 are in no batch.
+    elsewhere, with the weight of its sequence or its own. Samples of weight 0 are in no batch.
 
     Parameters
     ----------
     network : Sequential
-    sequences : ndarray of shape (n_samples, seq_len, ...) or list of (seq_len_i, ...)
+    sequences : ndarray of shape (n_samples, seq_len, ...), list of (seq_len_i, ...), or Paired
     target : ndarray of shape (n_samples, ...); of a network with an output a step also a list of (seq_len_i, ...)
-    sample_weight : ndarray of shape (n_samples,) or None
+    sample_weight : ndarray of shape (n_samples,) or None; of such a network also list of (seq_len_i,)
     name : str
         Put before the names of arguments in errors.
 
@@ -62,14 +64,19 @@ class Samples:
 
     def __init__(self, network, sequences, target, sample_weight=None, name=""):
         self._sequences, self._target = sequences, target
+        self._paired = isinstance(sequences, Paired)
         self._dtype = np.dtype(np.int64) if _reads_tokens(network) else network.dtype
-        self.lengths = sequence_lengths(sequences)
+        self.lengths = sequences.lengths if self._paired else sequence_lengths(sequences)
         self.per_step = not network.consumes_time
         if len(target) != len(self.lengths):
             raise ValueError(f"{name}target has {len(target)} rows, expected n_samples = {len(self.lengths)}")
-        self.steps = _output_lengths(network, self.lengths)
+        self.steps = sequences.steps if self._paired else output_lengths(network, self.lengths)
         if self.per_step:
             _check_steps(f"{name}target", target, self.steps)
+        self._step_weight = None  # list of (seq_len_i,), or None; `_weight` then has its sums
+        if self.per_step and isinstance(sample_weight, list):
+            self._step_weight = _check_step_weight(f"{name}sample_weight", sample_weight, self.steps)
+            sample_weight = [weight.sum() for weight in self._step_weight]
         self._weight = _check_weight(f"{name}sample_weight", sample_weight, len(self.lengths))
         self._kept = None
         if self._weight is not None and not self._weight.all():
@@ -79,7 +86,9 @@ class Samples:
     def fingerprint(self):
         """[number of samples, checksum of sequences, targets and weights]."""
         checksum = zlib.crc32(self.lengths.tobytes())
-        for part in (self._sequences, self._target, () if self._weight is None else self._weight):
+        sequences = self._sequences.parts if self._paired else (self._sequences,)
+        weights = () if self._weight is None else self._step_weight or self._weight
+        for part in (*sequences, self._target, weights):
             for array in (part,) if isinstance(part, np.ndarray) else part:
                 checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), checksum)
         return [len(self.lengths), checksum]
@@ -92,6 +101,8 @@ class Samples:
 
     def total_weight(self, indices, start=0, stop=None):
         """Sum of the weights of samples, or of their steps from start to stop where there is an output a step."""
+        if self._step_weight is not None:
+            return float(sum(self._step_weight[i][start:stop].sum() for i in indices))
         weight = None if self._weight is None else self._weight[indices]
         if not self.per_step:
             return len(indices) if weight is None else float(weight.sum())
@@ -100,15 +111,27 @@ class Samples:
 
     def batch(self, indices):
         """Return the `Batch` of some samples."""
-        x, lengths = pad_batch(self._sequences, indices, self._dtype)
+        x, lengths = self._inputs(indices)
         weight = None if self._weight is None else self._weight[indices]
         if not self.per_step:
             return Batch(x, lengths, self._target[indices], weight)
         target, steps = pad_batch(self._target, indices, np.asarray(self._target[indices[0]]).dtype)
-        if steps is not None or weight is not None:
+        if self._step_weight is not None:
+            weight, _ = pad_batch(self._step_weight, indices, np.float64)
+        elif steps is not None or weight is not None:
             valid = np.arange(len(target))[:, None] < (len(target) if steps is None else steps)
             weight = np.broadcast_to(valid * (1.0 if weight is None else weight), target.shape[:2])
         return Batch(x, lengths, target, weight)
+
+    def largest_input(self, indices):
+        """Return the largest magnitude of what the network reads of some samples."""
+        x = self._inputs(indices)[0]
+        return float(np.max(np.abs(x.source if self._paired else x), initial=0.0))
+
+    def _inputs(self, indices):
+        if self._paired:
+            return self._sequences.batch(indices, self._dtype)
+        return pad_batch(self._sequences, indices, self._dtype)
 
 
 def _reads_tokens(network):
@@ -118,10 +141,11 @@ def _reads_tokens(network):
     return isinstance(first, Embedding)
 
 
-def _output_lengths(network, lengths):
+def output_lengths(network, lengths):
+    """Return the steps of a network's outputs for sequences of these lengths."""
     for layer in network.layers:
         if hasattr(layer, "layers"):
-            lengths = _output_lengths(layer, lengths)
+            lengths = output_lengths(layer, lengths)
         elif hasattr(layer, "output_lengths"):
             lengths = layer.output_lengths(lengths)
     return lengths
@@ -135,6 +159,18 @@ def _check_steps(name, target, lengths):
         raise ValueError(
             f"{name}[{k}] has {found[k]} steps, expected {lengths[k]}, those of the network's output for this sequence"
         )
+
+
+def _check_step_weight(name, sample_weight, steps):
+    if len(sample_weight) != len(steps):
+        raise ValueError(f"{name} has {len(sample_weight)} rows, expected n_samples = {len(steps)}")
+    weights = [np.asarray(weight, dtype=np.float64) for weight in sample_weight]
+    for k, weight in enumerate(weights):
+        if weight.shape != (steps[k],):
+            raise ValueError(f"{name}[{k}] has shape {weight.shape}, expected (seq_len,) = ({steps[k]},)")
+        if not (np.isfinite(weight) & (weight >= 0.0)).all():
+            raise ValueError(f"{name}[{k}] holds a negative number, an infinite one or NaN, expected weights >= 0")
+    return weights
 
 
 def _check_weight(name, sample_weight, n_samples):
