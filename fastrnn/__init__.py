@@ -19,6 +19,7 @@ _HOME_OF_NAME = {
     "Embedding": "layers",
     "Dropout": "layers",
     "LayerNorm": "layers",
+    **dict.fromkeys(("AdaptiveSoftmax", "Conv2d", "CrossAttention", "TiedDense"), "layers"),
     **dict.fromkeys(("Masking", "Reverse", "Unmask"), "layers"),
     "Pool": "layers",
     "Sequential": "layers",
@@ -41,6 +42,7 @@ _SUBMODULES = (
 
 __all__ = [  # noqa: F822  (the names come from __getattr__)
     *["GRU", "LSTM", "RNN", "Activation", "AttentionPool", "Conv1d", "Dense", "Dropout", "Embedding", "LayerNorm"],
+    *["AdaptiveSoftmax", "Conv2d", "CrossAttention", "TiedDense"],
     *["Masking", "Reverse", "Unmask"],
     "Pool",
     "Sequential",
@@ -93,8 +95,11 @@ if TYPE_CHECKING:
     from fastrnn.layers import LSTM as LSTM
     from fastrnn.layers import RNN as RNN
     from fastrnn.layers import Activation as Activation
+    from fastrnn.layers import AdaptiveSoftmax as AdaptiveSoftmax
     from fastrnn.layers import AttentionPool as AttentionPool
     from fastrnn.layers import Conv1d as Conv1d
+    from fastrnn.layers import Conv2d as Conv2d
+    from fastrnn.layers import CrossAttention as CrossAttention
     from fastrnn.layers import Dense as Dense
     from fastrnn.layers import Dropout as Dropout
     from fastrnn.layers import Embedding as Embedding
@@ -103,6 +108,7 @@ if TYPE_CHECKING:
     from fastrnn.layers import Pool as Pool
     from fastrnn.layers import Reverse as Reverse
     from fastrnn.layers import Sequential as Sequential
+    from fastrnn.layers import TiedDense as TiedDense
     from fastrnn.layers import Unmask as Unmask
     from fastrnn.models import Network as Network
 

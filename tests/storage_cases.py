@@ -15,8 +15,14 @@ LAYERS = {
     "GRU": lambda dtype: fastrnn.GRU(3, 4, 3, dtype=dtype, random_state=1),
     "GRU-reset-before": lambda dtype: fastrnn.GRU(3, 4, bidirectional=True, reset_after=False, dtype=dtype),
     "Activation": lambda dtype: layers.Activation("elu", alpha=0.5, dtype=dtype),
+    "AdaptiveSoftmax": lambda dtype: layers.AdaptiveSoftmax(9, 7, [2, 4], div_value=2.5, bias=True, dtype=dtype),
+    "AdaptiveSoftmax-no-bias": lambda dtype: layers.AdaptiveSoftmax(4, 7, (3,), dtype=dtype),
     "AttentionPool": lambda dtype: layers.AttentionPool(3, 2, dtype=dtype),
     "Conv1d": lambda dtype: layers.Conv1d(3, 4, 2, stride=2, padding=1, bias=False, dtype=dtype),
+    "Conv2d": lambda dtype: layers.Conv2d((2, 5, 4), 3, (3, 2), stride=(2, 1), padding=(1, 0), dtype=dtype),
+    "Conv2d-no-bias": lambda dtype: layers.Conv2d([1, 3, 3], 2, 2, bias=False, activation="tanh", dtype=dtype),
+    "CrossAttention": lambda dtype: layers.CrossAttention(3, 4, output_size=5, dtype=dtype),
+    "CrossAttention-additive": lambda dtype: layers.CrossAttention(3, 4, "additive", 2, dtype=dtype),
     "Dense": lambda dtype: fastrnn.Dense(3, 4, activation="relu", dtype=dtype),
     "Dense-no-bias": lambda dtype: fastrnn.Dense(3, 4, bias=False, dtype=dtype),
     "Dropout": lambda dtype: fastrnn.Dropout(0.25, dtype=dtype),
@@ -33,7 +39,18 @@ LAYERS = {
         fastrnn.Pool("last"),
         fastrnn.Dense(8, 2, dtype=dtype),
     ),
+    "TiedDense": lambda dtype: tied(dtype),
+    "TiedDense-nested": lambda dtype: tied(dtype, nested=True),
 }
+
+
+def tied(dtype, nested=False):
+    """A network that reads and writes tokens by one table."""
+    embedding = fastrnn.Embedding(7, 3, dtype=dtype)
+    front = [embedding, fastrnn.LSTM(3, 3, dtype=dtype)]
+    front = [fastrnn.Sequential(fastrnn.Sequential(*front), layers.LayerNorm(3, dtype=dtype))] if nested else front
+    return fastrnn.Sequential(*front, layers.TiedDense(embedding))
+
 
 LEFT_BY_USE = ("_version", "_grads", "_packed")  # a count of updates, gradients and a copy of the weights: not saved
 

@@ -75,21 +75,29 @@ def test_answering_one_to_the_adding_problem_has_the_error_one_sixth():
     assert np.mean((y - 1.0) ** 2) == pytest.approx(1 / 6, rel=0.03)
 
 
-def test_the_original_adding_problem_follows_its_paper():
-    X, y = adding(500, 40, variant="original", random_state=0)
+@pytest.mark.parametrize("seq_len", [20, 21, 40])
+def test_the_original_adding_problem_follows_its_paper(seq_len):
+    X, y = adding(3000, seq_len, variant="original", random_state=0)
     lengths = [len(x) for x in X]
-    assert min(lengths) == 40 and max(lengths) == 44
-    first_step_marked = 0
+    assert min(lengths) == seq_len and max(lengths) == seq_len + seq_len // 10
+    places = set()
     for x, target in zip(X, y):
         values, marks = x[:, 0], x[:, 1]
-        assert abs(values).max() <= 1.0 and set(np.unique(marks)) <= {-1.0, 0.0, 1.0}
+        assert abs(values).max() <= 1.0 and marks[0] == marks[-1] == -1.0
         marked = np.flatnonzero(marks == 1.0)
-        assert len(marked) == 2 and marked[0] < 10 and marked[1] < 19
-        assert marks[-1] == -1.0 and marks[0] in (-1.0, 1.0)
-        first_step_marked += marks[0] == 1.0
-        total = sum(float(values[k]) for k in marked if k != 0)
-        assert target == pytest.approx(0.5 + total / 4.0, abs=1e-6)
-    assert first_step_marked > 0
+        assert not marks[1:-1][marks[1:-1] != 1.0].any()
+        # one mark is missing where the first step was chosen, whose value counts as 0
+        assert 1 <= len(marked) <= 2
+        assert target == pytest.approx(0.5 + float(values[marked].sum()) / 4.0, abs=1e-6)
+        places.add((0, *marked) if len(marked) == 1 else tuple(marked))
+    half = seq_len // 2 - 1
+    assert places == {tuple(sorted((i, j))) for i in range(10) for j in range(half) if i != j}
+
+
+def test_one_in_ten_original_sequences_has_its_first_step_chosen_first():
+    X, _ = adding(20000, 60, variant="original", random_state=3)
+    alone = np.mean([(x[:, 1] == 1.0).sum() == 1 for x in X])
+    assert alone == pytest.approx(0.1 + 0.9 / 28, abs=0.008)  # X1, or else X2 among the 28 left of 29
 
 
 def test_generators_repeat_themselves_for_one_random_state():
@@ -100,11 +108,11 @@ def test_generators_repeat_themselves_for_one_random_state():
 
 
 def test_bad_arguments_of_the_adding_problem_are_named():
-    with pytest.raises(ValueError, match="seq_len is 1, expected seq_len >= 2"):
+    with pytest.raises(ValueError, match="seq_len is 1, expected an integer >= 2"):
         adding(5, 1)
-    with pytest.raises(ValueError, match="seq_len is 19, expected seq_len >= 20"):
+    with pytest.raises(ValueError, match="seq_len is 19, expected an integer >= 20"):
         adding(5, 19, variant="original")
-    with pytest.raises(ValueError, match="variant is 'product'"):
+    with pytest.raises(ValueError, match="variant is 'product', expected one of 'sum', 'original'"):
         adding(5, 20, variant="product")
 
 

@@ -1,6 +1,7 @@
 """``network=``: a composed Sequential in the place of the architecture parameters."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -212,3 +213,54 @@ def test_grid_search_chooses_among_networks(rng):
     assert search.best_params_["network"] in networks
     assert repr(search.best_estimator_._trained) == repr(search.best_params_["network"])
     assert "Sequential(Conv1d" in search.best_estimator_._repr_html_()
+
+
+# one to one
+
+
+def dense(n_features, n_outputs, **options):
+    options |= {"dtype": "float64"}
+    layers = [fastrnn.Dense(n_features, 16, activation="relu", random_state=0, **options)]
+    return fastrnn.Sequential(*layers, fastrnn.Dense(16, n_outputs, random_state=1, **options))
+
+
+def test_network_without_time_maps_rows_of_a_table(rng):
+    X = rng.standard_normal((90, 4))
+    y = np.array(["a", "b", "c"])[np.argmax(X[:, :3], axis=1)]
+    model = RNNClassifier(
+        network=dense(4, 3), max_iter=150, n_iter_no_change=150, learning_rate_init=0.02, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    assert model.n_features_in_ == 4 and model.score(X, y) > 0.97
+    np.testing.assert_array_equal(model.predict(X[:, None]), model.predict(X))
+    np.testing.assert_array_equal(model.predict(list(X[:, None])), model.predict(X))
+    by_hand = np.maximum(X @ model.network_.params["0.weight"].T + model.network_.params["0.bias"], 0)
+    by_hand = by_hand @ model.network_.params["1.weight"].T + model.network_.params["1.bias"]
+    np.testing.assert_allclose(model.decision_function(X), by_hand, rtol=1e-9, atol=1e-12)
+
+
+def test_network_without_time_is_saved_and_goes_on(rng, tmp_path):
+    X, y = rng.standard_normal((30, 4)), rng.standard_normal((30, 2))
+    model = RNNRegressor(network=dense(4, 2), max_iter=2, random_state=0, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y).fit(X, y)
+    fastrnn.save(model, tmp_path / "dense")
+    np.testing.assert_array_equal(fastrnn.load(tmp_path / "dense").predict(X), model.predict(X))
+    assert model.n_iter_ == 4
+
+
+def test_network_without_time_refuses_steps_and_other_widths(rng):
+    X, y = rng.standard_normal((8, 4)), np.arange(8) % 2
+    model = RNNClassifier(network=dense(4, 1), max_iter=1)
+    with pytest.raises(ValueError, match="up to 3 steps, expected n_timesteps = 1"):
+        model.fit(rng.standard_normal((8, 3, 4)), y)
+    with pytest.raises(ValueError, match="network reads input_size = 4 features a step, expected those of X, 5"):
+        model.fit(rng.standard_normal((8, 5)), y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    with pytest.raises(ValueError, match="3 features, but RNNClassifier is expecting 4"):
+        model.predict(X[:, :3])

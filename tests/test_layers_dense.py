@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import assert_near, assert_same_bits, ragged_lengths, run_script
+from cases import NUMERIC_TOLERANCE, assert_near, assert_same_bits, numeric_gradient, ragged_lengths, run_script
 
 import fastrnn
 from fastrnn import _threads
@@ -88,6 +88,31 @@ def test_padding_is_not_read_and_gives_zero(dtype, rng):
     assert_same_bits(output, expected)
     assert (d_x[padding] == 0).all() and np.isfinite(d_x).all()
     assert all(np.isfinite(grad).all() for grad in dense.grads.values())
+
+
+def test_dense_of_ragged_sequences_is_dense_of_every_step_alone(rng):
+    dense = fastrnn.Dense(5, 3, activation="tanh", dtype="float64", random_state=0)
+    x, lengths = rng.standard_normal((4, 3, 5)), np.array([4, 0, 2])
+    output, backward = dense.forward(x, lengths)
+    d_output = rng.standard_normal(output.shape)
+    d_x = backward(d_output)
+    grads = {name: grad.copy() for name, grad in dense.grads.items()}
+    for t, n in np.ndindex(4, 3):
+        if t < lengths[n]:
+            alone, backward = dense.forward(x[t, n])
+            assert_same_bits(alone, output[t, n], "output")
+            assert_same_bits(backward(d_output[t, n]), d_x[t, n], "d_x")
+        else:
+            assert not output[t, n].any() and not d_x[t, n].any()
+
+    def loss():
+        return float((dense(x, lengths) * d_output).sum())
+
+    assert_near(d_x, numeric_gradient(loss, x), NUMERIC_TOLERANCE, "d_x")
+    for name, grad in grads.items():
+        with dense.updating() as params:
+            expected = numeric_gradient(loss, params[name])
+        assert_near(grad, expected, NUMERIC_TOLERANCE, f"d_{name}")
 
 
 def test_nan_stays_in_its_row(rng):

@@ -14,7 +14,7 @@ from ..training.windows import check_windows
 from ._callbacks import FitTasks, as_callbacks
 from ._fitting import Labelled, run_training, split_off_validation, unchanged_on_error
 from ._input import read_sequences, read_weights
-from ._network import check_same, composed, make_network, table_of
+from ._network import check_same, composed, make_network, reads_vectors, table_of
 from ._parameters import Parameters, check_parameters, derived_init
 from ._predicting import outputs
 from ._solver import check_endless, continuation_of
@@ -28,6 +28,8 @@ class BaseRNN(CallbackSupportMixin, Parameters):
 
     _outputs_are = ""  # what the network's outputs are, in an error
     _per_step = False  # whether the network has an output a step
+    _scores_outputs = True  # else the validation score is minus the loss
+    _reads_vectors = False  # whether a row of 2-D X is a vector of features, for a network without any time
 
     def _read_target(self, y, reset, classes=None):
         """Check y and return the target for the loss.
@@ -51,6 +53,10 @@ class BaseRNN(CallbackSupportMixin, Parameters):
     def _compose(self, sizes, rng):
         """The network that the parameters describe, for the sizes of X and y that were read."""
         return composed(self, sizes, rng)
+
+    def _network_in_training(self):
+        """The network as ``train`` takes it, with outputs that `_loss` reads."""
+        return self._trained
 
     @property
     def _loss(self):
@@ -218,15 +224,27 @@ arrays of shape (n_timesteps_i, n_features)
     def _read_x(self, X, reset, sample_weight=None, weight_name=""):
         """X as the network reads it: features, or tokens where it begins with an Embedding."""
         if reset:
-            for name in ("vocabulary_", "feature_names_in_"):  # of another fit
+            for name in ("vocabulary_", "feature_names_in_", "_reads_vectors"):  # of another fit
                 vars(self).pop(name, None)
         if self.embedding_dim is not None if reset else hasattr(self, "vocabulary_"):
             return read_tokens(self, X, reset=reset, sample_weight=sample_weight, weight_name=weight_name)
         network = self.network if reset else self._trained
         table = None if network is None else table_of(network)
+        if reset and network is not None and not self._per_step and reads_vectors(network):
+            self._reads_vectors = True
         if table is None:
-            return read_sequences(self, X, reset=reset)
+            return self._one_step_each(read_sequences(self, X, reset=reset))
         return read_indices(self, X, table.num_embeddings, reset=reset, dtype=network.dtype)
+
+    def _one_step_each(self, sequences):
+        """Check that there is no time where the network knows none."""
+        longest = max(map(len, sequences)) if self._reads_vectors else 1
+        if longest > 1:
+            raise ValueError(
+                f"X has sequences of up to {longest} steps, expected n_timesteps = 1: network has no recurrent layer "
+                "and no pooling, and maps one vector to one output"
+            )
+        return sequences
 
     def _read_validation(self, X, y, sample_weight):
         if X is None and y is None and sample_weight is None:

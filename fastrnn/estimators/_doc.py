@@ -41,7 +41,9 @@ network : Sequential or None, default=None
     A network to train instead of the one that the parameters above describe, which then must have their
     defaults. It maps (seq_len, batch_size, n_features) to (batch_size, n_outputs), with one output a class
     (a single one for two classes) or a number; where it begins with an ``Embedding``, X is integers, the
-    rows of its table. ``fit`` starts from a copy of its weights and leaves the given one as it is.
+    rows of its table. One without recurrent layers and pooling (``Dense``, ``Activation``, ...) maps one vector to
+    one: a row of 2-D X is then n_features of a single step. ``fit`` starts from a copy of its weights and leaves
+    the given one as it is.
 solver : {"adam", "adamw", "rmsprop", "sgd"}, default="adam"
 alpha : float, default=0.0001
     L2 penalty on weight matrices, divided by the batch size as in MLPClassifier; decoupled decay a step

@@ -28,7 +28,8 @@ def read_sequences(estimator, X, *, reset):
     ----------
     estimator : RNNClassifier, RNNRegressor or SequenceScaler
         In ``fit`` gets ``n_features_in_`` (n_timesteps for 2-D X, as scikit-learn counts, else
-        n_features), ``_input_size``, ``_fitted_on_2d`` and ``_dtype``.
+        n_features), ``_input_size``, ``_fitted_on_2d`` and ``_dtype``. Where it ``_reads_vectors``, a row of 2-D X is
+        one step of n_features.
     X : array_like of shape (n_samples, n_timesteps) or (n_samples, n_timesteps, n_features), or list of
         arrays of shape (n_timesteps_i, n_features)
     reset : bool
@@ -109,24 +110,26 @@ def take(sequences, indices):
 
 
 def _read_2d(estimator, X, reset):
-    """One feature a step; scikit-learn counts and names the columns."""
+    """One feature a step, or one vector a sample; scikit-learn counts and names the columns."""
     options = {"dtype": "numeric", "ensure_all_finite": False, "estimator": estimator}
+    reads_vectors = getattr(estimator, "_reads_vectors", False)
     if reset or estimator._fitted_on_2d:
         options.pop("estimator")
         X = validate_data(estimator, X, reset=reset, **options)
     else:
         X = check_array(X, **options)
-        if estimator._input_size != 1:
+        columns = X.shape[1] if reads_vectors else 1
+        if estimator._input_size != columns:
             raise ValueError(
                 f"X has shape {X.shape}, which is read as (n_samples, n_timesteps) with 1 feature a step, but "
                 f"{type(estimator).__name__} is expecting {estimator._input_size} features as input: "
                 f"(n_samples, n_timesteps, n_features) = (n_samples, n_timesteps, {estimator._input_size}). "
                 "A single sequence is passed as [X]."
             )
-    sequences = X[:, :, None]
+    sequences = X[:, None, :] if reads_vectors else X[:, :, None]
     if reset:
         estimator._fitted_on_2d = True
-        estimator._input_size = 1
+        estimator._input_size = sequences.shape[2]
         estimator._dtype = _dtype_of(estimator, [X.dtype])
     return _finite(sequences, estimator._dtype)
 

@@ -5,8 +5,9 @@ import inspect
 
 import numpy as np
 
-from ..layers import Embedding, Sequential
+from ..layers import Embedding, Pool, Sequential
 from ..models import many_to_many, many_to_one
+from ..training.windows import STEPWISE
 
 # what describes a network; a `network` stands instead of all of it
 ARCHITECTURE = (
@@ -31,13 +32,18 @@ def check_network(estimator):
         raise ValueError(f"network is {network!r}, expected one with parameters to train")
     if network.consumes_time and estimator._per_step:
         raise ValueError(f"network is {network!r}, which has one output a sequence, expected an output a step")
-    if not (network.consumes_time or estimator._per_step):
+    if not (network.consumes_time or estimator._per_step or reads_vectors(network)):
         raise ValueError(
             f"network is {network!r}, which has an output a step, expected one output a sequence: a Pool or an "
             "AttentionPool behind the recurrent layers"
         )
     if not (isinstance(estimator.dtype, str) and estimator.dtype == "auto") and estimator.dtype != network.dtype:
         raise ValueError(f"dtype is {estimator.dtype!r}, expected 'auto' or that of network, {network.dtype.name!r}")
+
+
+def reads_vectors(network):
+    """Whether a network has no layer that sees more than one step: it maps a vector to a vector, one to one."""
+    return table_of(network) is None and all(isinstance(layer, STEPWISE) for _, layer in network._leaves)
 
 
 def table_of(network):
@@ -59,11 +65,13 @@ def make_network(estimator, sizes, rng):
     """
     if estimator.network is not None:
         _check_sizes(estimator)
-        return copy.deepcopy(estimator.network)
+        own = copy.deepcopy(estimator.network)
+        one_to_one = reads_vectors(own) and not estimator._per_step
+        return Sequential(*own.layers, Pool("last")) if one_to_one else own
     network = estimator._compose(sizes, rng)
     if estimator.embedding_dim is not None:
         with network.updating() as params:
-            params["0.weight"][0] = 0.0  # the unknown token
+            params[next(iter(params))][0] = 0.0  # the unknown token
     return network
 
 

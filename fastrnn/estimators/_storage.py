@@ -73,7 +73,7 @@ FITTED = {
     **dict.fromkeys(
         ("n_features_in_", "_input_size", "n_outputs_", "n_iter_", "n_steps_seen_"), ("an integer >= 0", _is_count)
     ),
-    **dict.fromkeys(("_fitted_on_2d", "_flat_target", "_multilabel"), ("a boolean", _is_flag)),
+    **dict.fromkeys(("_fitted_on_2d", "_flat_target", "_multilabel", "_reads_vectors"), ("a boolean", _is_flag)),
     "_target": ("what y is", lambda value: value in ("labels", "multilabel", "values")),
     "_dtype": (
         "float32 or float64",

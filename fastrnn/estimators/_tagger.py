@@ -83,6 +83,11 @@ class RNNTagger(BaseRNN):
     _per_step = True
     _outputs_are = "one score a label, or one number a column of y"
 
+    @property
+    def _scores_outputs(self):
+        """Rare labels are told apart by their probabilities: early stopping watches the loss of several of them."""
+        return self._target != "multilabel"
+
     @with_callbacks
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, resume_from=None):
         """Train on sequences with a target for every step.

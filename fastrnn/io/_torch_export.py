@@ -17,7 +17,7 @@ _PLAIN = (
     ("learn_initial_state", False, "a learned initial state"),
     ("reset_after", True, "the reset gate before the product"),
 )
-_WITHOUT_TWIN = ("AttentionPool",)
+_WITHOUT_TWIN = ("AttentionPool", "TiedDense")
 
 
 def state_dict(obj):

@@ -1,8 +1,11 @@
 """Layers: parameters and gradients as NumPy arrays, time-major sequences of any lengths."""
 
 from .activation import Activation
+from .adaptive_softmax import AdaptiveSoftmax
 from .attention import AttentionPool
 from .conv1d import Conv1d
+from .conv2d import Conv2d
+from .cross_attention import CrossAttention
 from .ctc import CTC, ctc_loss, ctc_targets
 from .dense import Dense
 from .dropout import Dropout
@@ -13,6 +16,7 @@ from .pool import Pool
 from .recurrent import GRU, LSTM, RNN
 from .reverse import Reverse
 from .sequential import Sequential
+from .tied_dense import TiedDense
 
 __all__ = [
     "CTC",
@@ -20,8 +24,11 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "AdaptiveSoftmax",
     "AttentionPool",
     "Conv1d",
+    "Conv2d",
+    "CrossAttention",
     "Dense",
     "Dropout",
     "Embedding",
@@ -30,6 +37,7 @@ __all__ = [
     "Pool",
     "Reverse",
     "Sequential",
+    "TiedDense",
     "Unmask",
     "ctc_loss",
     "ctc_targets",

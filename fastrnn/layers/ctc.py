@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import _threads
 from .._core.ctc import ctc
-from .._validation import as_array, as_tokens, check_lengths, check_shape, check_size
+from .._validation import as_array, as_tokens, check_choice, check_lengths, check_shape, check_size
 
 # Multiply-adds that a step takes for each class and for each label, by time.
 _WORK_CLASS, _WORK_LABEL = 10, 50
@@ -82,6 +82,8 @@ class CTC:
         Count rows whose labels no alignment fits as 0, and so leave them out. Otherwise the value is inf, and `train`
         stops with `NonFiniteLossError`.
     n_threads : int, optional
+    mean_over : {"steps", "sequences"}, default="steps"
+        What the value is a mean over: nats a step, as of every loss of such a network, or nats a sequence.
 
     Examples
     --------
@@ -100,10 +102,11 @@ class CTC:
 
     needs_whole_sequences = True
 
-    def __init__(self, blank=0, zero_infinity=False, n_threads=None):
+    def __init__(self, blank=0, zero_infinity=False, n_threads=None, mean_over="steps"):
         self.blank = check_size("blank", blank, minimum=0)
         self.zero_infinity = bool(zero_infinity)
         self.n_threads = None if n_threads is None else check_size("n_threads", n_threads)
+        self.mean_over = check_choice("mean_over", mean_over, ("steps", "sequences"))
 
     def __call__(self, logits, target, sample_weight=None):
         """Return the mean and its gradient.
@@ -119,7 +122,8 @@ class CTC:
         Returns
         -------
         value : float
-            sum of weight * loss / sum of weight * length over rows: nats a step, as of every loss of such a network.
+            sum of weight * loss / sum of weight * length over rows. Of sequences: sum of weight * length * loss / sum
+            of weight * length, the mean of rows whose steps have weights that add up to 1.
         d_logits : ndarray of shape (seq_len, batch_size, n_classes)
         """
         target = as_tokens("target", target)
@@ -132,6 +136,8 @@ class CTC:
         total = float(weight @ lengths)
         if total == 0.0:
             return 0.0, d_logits
+        if self.mean_over == "sequences":
+            weight = weight * lengths
         d_logits *= (weight / total).astype(d_logits.dtype)[:, None]
         return float(weight @ loss) / total, d_logits
 

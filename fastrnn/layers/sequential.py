@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from types import MappingProxyType
-
 import numpy as np
 
-from .._validation import check_out, check_parameters, check_size, check_states
-from ._base import Layer, settle
+from .._validation import check_out, check_size, check_states
+from ._base import Layer
+from ._composite import Composite
 from .activation import Activation
 from .conv1d import Conv1d
 from .dropout import Dropout
@@ -16,9 +14,10 @@ from .embedding import Embedding
 from .layer_norm import LayerNorm
 from .masking import Masking, Unmask
 from .pool import Pool
+from .tied_dense import TiedDense
 
 
-class Sequential(Layer):
+class Sequential(Composite):
     """A network in which each layer takes what the one before it gives.
 
     `lengths` and `rng` go to every layer; behind a `Conv1d` they are its `output_lengths`, and behind a `Pool` or an
@@ -28,8 +27,9 @@ class Sequential(Layer):
     Parameters
     ----------
     *layers : Layer
-        Recurrent layers must be time-major (``batch_first=False``) and an `Embedding` must come first. A
-        ``Pool("last")`` behind a bidirectional layer is read as ``Pool("last", bidirectional=True)``.
+        Recurrent layers must be time-major (``batch_first=False``), an `Embedding` must come first, and a `TiedDense`
+        must be tied to that one. A ``Pool("last")`` behind a bidirectional layer is read as ``Pool("last",
+        bidirectional=True)``.
 
     Attributes
     ----------
@@ -61,12 +61,23 @@ class Sequential(Layer):
         for k, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 raise TypeError(f"layers[{k}] is an object of type {type(layer).__name__}, expected a fastrnn layer")
+        self._adopt(layers)
+        _check_chain(self._leaves)
+
+    def _adopt(self, layers):
         self.layers = tuple(layers)
         self._leaves = _leaves(self.layers)  # [(place, layer)], nested networks opened
-        _check_chain(self._leaves)
         self.dtype = next((layer.dtype for _, layer in self._leaves if layer.dtype is not None), None)
         self.consumes_time = any(layer.consumes_time for _, layer in self._leaves)
         self._num_recurrent = sum(layer.is_recurrent for _, layer in self._leaves)
+
+    @classmethod
+    def _part(cls, layers):
+        """Return some layers of another network, in order, as a network that need not stand on its own."""
+        part = cls.__new__(cls)
+        Composite.__init__(part, None)
+        part._adopt(layers)
+        return part
 
     def __repr__(self):
         return f"Sequential({', '.join(repr(layer) for layer in self.layers)})"
@@ -74,50 +85,23 @@ class Sequential(Layer):
     def __len__(self):
         return len(self.layers)
 
-    # parameters: each layer's own, under prefixed names
+    def twin(self):
+        """Return a network with the same parameters, not copied, and with gradients of its own; as `Layer.twin`."""
+        twins = {}
+        for _, layer in self._leaves:  # an Embedding, the first of them, before what is tied to it
+            tied = isinstance(layer, TiedDense)
+            twins[id(layer)] = layer.tied_again(twins[id(layer.tied_to)]) if tied else layer.twin()
+        return self._of_twins(twins)
 
-    @property
-    def params(self):
-        """Mapping of str to ndarray: the parameters of all layers, read-only."""
-        return MappingProxyType({f"{p}.{name}": a for p, layer in self._leaves for name, a in layer.params.items()})
-
-    @property
-    def grads(self):
-        """Dict of str to ndarray: what backward adds into, with the names and shapes of `params`."""
-        return {f"{place}.{name}": a for place, layer in self._leaves for name, a in layer.grads.items()}
-
-    @property
-    def version(self):
-        """Tuple of the layers' versions."""
-        return tuple(layer.version for _, layer in self._leaves)
-
-    def zero_grad(self):
-        """Set all gradients to zero, in place."""
-        for _, layer in self._leaves:
-            layer.zero_grad()
-
-    @contextmanager
-    def updating(self):
-        """Open the parameters of all layers for writing.
-
-        Yields
-        ------
-        dict of str to ndarray
-            Writable views under prefixed names, as `Layer.updating` describes.
-        """
-        with ExitStack() as stack:
-            opened = [(p, stack.enter_context(layer.updating())) for p, layer in self._leaves if layer.params]
-            views = {f"{place}.{name}": view for place, own in opened for name, view in own.items()}
-            given = dict(views)
-            yield given
-            settle(given, views)
-
-    def bind(self, arrays, version=None):
-        """Use weights that live elsewhere; as `Layer.bind`, `version` being asked once by each layer of a call."""
-        found = check_parameters("arrays", arrays, self.params, dtype=self.dtype)
-        for place, layer in self._leaves:
-            if layer.params:
-                layer.bind({name: found[f"{place}.{name}"] for name in layer.params}, version)
+    def _of_twins(self, twins):
+        """Return a network of {id of a layer: its twin}."""
+        twin = super().twin()
+        twin._leaves = [(place, twins.get(id(layer), layer)) for place, layer in self._leaves]
+        twin.layers = tuple(
+            layer._of_twins(twins) if isinstance(layer, Sequential) else twins.get(id(layer), layer)
+            for layer in self.layers
+        )
+        return twin
 
     # computing
 
@@ -335,6 +319,10 @@ def _check_chain(leaves):
             raise ValueError(f"{here} has batch_first=True, expected False: a Sequential is time-major")
         if isinstance(layer, Embedding) and layer is not leaves[0][1]:
             raise ValueError(f"{here} takes tokens, expected it to be the first layer")
+        if isinstance(layer, TiedDense) and layer.tied_to is not leaves[0][1]:
+            raise ValueError(
+                f"{here} is tied to {layer.tied_to!r}, expected that to be the first layer, not {_label(*leaves[0])}"
+            )
         if isinstance(layer, Masking) and layer is not leaves[0][1]:
             raise ValueError(f"{here} masks the input, expected it to be the first layer")
         if time_consumed_by and (layer.is_recurrent or layer.consumes_time):

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from ..layers import Embedding
+from ..layers import Dense, Embedding, TiedDense
 
 
 def folded(layers):
@@ -34,4 +34,13 @@ def folded(layers):
             behind._views[name] = product.view()
             behind._views[name].flags.writeable = False
     behind.input_size = size
-    return [units, behind, *layers[2:]]
+    return [units, behind, *(_untied(layer) for layer in layers[2:])]
+
+
+def _untied(layer):
+    """Return a `TiedDense` as a Dense with the table for its own; any other layer as it is."""
+    if not isinstance(layer, TiedDense):
+        return layer
+    dense = Dense(layer.input_size, layer.output_size, dtype=layer.dtype, random_state=0)
+    dense.load_state_dict({"weight": layer.tied_to.params["weight"], "bias": layer.params["bias"]})
+    return dense

@@ -68,7 +68,7 @@ def split(chain):
     masked = next((k for k, layer in enumerate(layers) if isinstance(layer, Unmask)), len(layers))
     ends = [k + 1 for k, layer in enumerate(layers[:masked]) if layer.is_recurrent or layer.consumes_time]
     end = max(ends, default=0)
-    return Sequential(*layers[:end]) if end else None, Sequential(*layers[end:]) if layers[end:] else None
+    return Sequential(*layers[:end]) if end else None, Sequential._part(layers[end:]) if layers[end:] else None
 
 
 def run_masked(chain, parts, x, state, mask, unbatched, n_threads):

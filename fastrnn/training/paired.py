@@ -8,7 +8,7 @@ from .batches import pad_batch, sequence_lengths
 
 
 class PairBatch(NamedTuple):
-    """Some pairs, padded and time-major: the ``x`` of an encoder-decoder's ``forward``.
+    """Some pairs, padded and time-major: the ``x`` of an encoder-decoder's ``forward``. Made by ``Paired.batch``.
 
     Attributes
     ----------
@@ -16,6 +16,15 @@ class PairBatch(NamedTuple):
     source_lengths : ndarray of int64 of shape (batch_size,), or None where all are source_len
     inputs : ndarray of int64 of shape (seq_len, batch_size)
         What the decoder reads, step by step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn.training import Paired
+    >>> pairs = Paired(np.array([[3, 1], [2, 2]]), np.array([[0, 5], [0, 6]]))
+    >>> x, _ = pairs.batch(np.array([1]), np.int64)
+    >>> x.source.tolist(), x.source_lengths, x.inputs.tolist()
+    ([[2], [2]], None, [[0], [6]])
     """
 
     source: np.ndarray

@@ -12,9 +12,21 @@ Memory is that of one window in both cases.
 
 import numpy as np
 
-from ..layers import Activation, Dense, Dropout, Embedding, LayerNorm, Pool, Sequential
+from ..layers import (
+    Activation,
+    AdaptiveSoftmax,
+    Conv2d,
+    Dense,
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Pool,
+    Sequential,
+    TiedDense,
+)
 
-STEPWISE = (Activation, Dense, Dropout, Embedding, LayerNorm)  # layers that see one step at a time
+# layers that see one step at a time
+STEPWISE = (Activation, AdaptiveSoftmax, Conv2d, Dense, Dropout, Embedding, LayerNorm, TiedDense)
 
 
 def check_windows(network):

@@ -1,8 +1,11 @@
-"""Classic tasks, drawn from a seed."""
+"""The adding problem: keep two values over many steps."""
 
 import numpy as np
 
+from .._validation import check_choice, check_size
 from ..init import as_generator
+
+SHORTEST = {"sum": 2, "original": 20}  # steps
 
 
 def adding(n_samples=1000, seq_len=100, *, variant="sum", random_state=None):
@@ -16,10 +19,11 @@ def adding(n_samples=1000, seq_len=100, *, variant="sum", random_state=None):
     variant : {"sum", "original"}
         "sum": values uniform in [0, 1), one mark of 1 in each half, all sequences of ``seq_len`` steps,
         target the sum. Always answering 1 has the mean squared error 1/6.
-        "original": values uniform in [-1, 1), lengths uniform in seq_len to 1.1 seq_len; the first mark
-        is on one of the first ten steps, the second on another of the first seq_len/2 - 1; the marker of
-        an unmarked first or last step is -1; a marked first step counts as 0; the target is
-        0.5 + sum / 4 (Hochreiter and Schmidhuber 1997, "Long short-term memory", experiment 4).
+        "original": values uniform in [-1, 1), lengths uniform in seq_len to 1.1 seq_len. X1 is the value of one
+        of the first ten steps, X2 that of another of the first seq_len/2 - 1; their marker is 1. The marker of
+        the first and of the last step is -1 always, all others are 0; where the first step is X1 or X2, its value
+        counts as 0. The target is 0.5 + (X1 + X2) / 4 (Hochreiter and Schmidhuber 1997, "Long short-term memory",
+        experiment 4, where an answer is right within 0.04).
     random_state : None, int, Generator or RandomState
 
     Returns
@@ -35,16 +39,11 @@ def adding(n_samples=1000, seq_len=100, *, variant="sum", random_state=None):
     >>> X.shape, bool(abs((X[..., 0] * X[..., 1]).sum(axis=1) - y).max() < 1e-6)
     ((5, 20, 2), True)
     """
-    rng = as_generator(random_state)
-    if variant == "sum":
-        if seq_len < 2:
-            raise ValueError(f"seq_len is {seq_len}, expected seq_len >= 2")
-        return _adding_sum(rng, n_samples, seq_len)
-    if variant == "original":
-        if seq_len < 20:
-            raise ValueError(f"seq_len is {seq_len}, expected seq_len >= 20")
-        return _adding_original(rng, n_samples, seq_len)
-    raise ValueError(f"variant is {variant!r}, expected 'sum' or 'original'")
+    check_choice("variant", variant, tuple(SHORTEST))
+    check_size("n_samples", n_samples, 0)
+    check_size("seq_len", seq_len, SHORTEST[variant])
+    draw = _adding_sum if variant == "sum" else _adding_original
+    return draw(as_generator(random_state), n_samples, seq_len)
 
 
 def _adding_sum(rng, n_samples, seq_len):
@@ -60,17 +59,17 @@ def _adding_sum(rng, n_samples, seq_len):
 
 
 def _adding_original(rng, n_samples, seq_len):
+    n_markable = seq_len // 2 - 1
     X, y = [], np.zeros(n_samples, dtype=np.float32)
     for n in range(n_samples):
         length = int(rng.integers(seq_len, seq_len + seq_len // 10, endpoint=True))
         x = np.zeros((length, 2), dtype=np.float32)
         x[:, 0] = rng.uniform(-1.0, 1.0, size=length)
-        first = int(rng.integers(0, min(10, seq_len // 2 - 1)))
-        second = int(rng.integers(0, seq_len // 2 - 2))
+        first = int(rng.integers(10))
+        second = int(rng.integers(n_markable - (first < n_markable)))
         second += second >= first
-        x[[0, -1], 1] = -1.0
         x[[first, second], 1] = 1.0
-        marked = sum(float(x[step, 0]) for step in (first, second) if step != 0)
-        y[n] = 0.5 + marked / 4.0
+        x[[0, -1], 1] = -1.0
+        y[n] = 0.5 + sum(float(x[step, 0]) for step in (first, second) if step != 0) / 4.0
         X.append(x)
     return X, y
