@@ -1,5 +1,6 @@
 # Every target makes what it needs: the virtual environment, the packages, the compiled parts.
 #   make demo                       train on real data, predict, draw the learning curve
+#   make examples                   every script of examples/, pictures in build/examples; EXAMPLES_ARGS=--small is quick
 #   make test                       the whole test suite; make test EXTRAS=test,peers compares with other packages too
 #   make bench                      a table of times beside PyTorch, ONNX Runtime and OpenVINO (a large download)
 #   make lint                       linters, types and import contracts
@@ -11,17 +12,24 @@ PYTHON ?= python3
 EXTRAS ?= test
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+EXAMPLES_ARGS ?=
+EXAMPLES := $(filter-out common.py,$(notdir $(wildcard examples/*.py)))
 VENV := .venv
 BIN := $(VENV)/bin
 # With extensions left out, pip installs metadata and requirements; `build` then compiles only what has changed.
 INSTALL := FASTRNN_EXTENSIONS=0 $(BIN)/python -m pip install --quiet --no-build-isolation
 comma := ,
 
-.PHONY: demo test lint bench asan wheel-test build clean
+.PHONY: demo examples test lint bench asan wheel-test build clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.with-plot build
 	$(BIN)/python examples/demo.py
+
+examples: $(VENV)/.with-examples build
+	@mkdir -p build/examples
+	@cd build/examples && for script in $(EXAMPLES); do \
+		echo "--- $$script"; "$(CURDIR)/$(BIN)/python" "$(CURDIR)/examples/$$script" $(EXAMPLES_ARGS) || exit 1; done
 
 test: $(VENV)/.with-$(subst $(comma),-,$(EXTRAS)) build
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -127,7 +127,8 @@ def kernel_libraries():
 def extensions():
     """The Cython modules of `fastrnn._core`; only `native` holds kernels."""
     found = []
-    for name in ("native", "gradients", "loops", "directions", "recurrent", "backward", "stepping", "ctc", "_blas"):
+    names = ("native", "gradients", "loops", "directions", "recurrent", "backward", "stepping", "ctc", "row_products")
+    for name in (*names, "_blas"):
         source = f"fastrnn/_core/{name}.pyx"
         if not os.path.exists(source):
             continue

@@ -65,6 +65,7 @@ def main():
     """Train, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds to train with (default 5)")
+    parser.add_argument("--small", action="store_true", help="train with one seed, whatever --seeds says")
     parser.add_argument("--picture", default="learning_curve.png", help="where to save the learning curves")
     options = parser.parse_args()
     if options.seeds < 1:
@@ -74,7 +75,7 @@ def main():
     X_train, y_train, X_test, y_test = load_japanese_vowels(return_X_y=True)
     print(f"JapaneseVowels: {len(X_train)} training and {len(X_test)} test sequences, 12 features, 9 speakers\n")
     data = scaled(X_train, X_train), y_train, scaled(X_test, X_train), y_test
-    models = [run(cls, options.seeds, data) for cls in (LSTMClassifier, GRUClassifier)]
+    models = [run(cls, 1 if options.small else options.seeds, data) for cls in (LSTMClassifier, GRUClassifier)]
     draw(models, options.picture)
     print(f"learning curves: {options.picture}")
 

@@ -25,8 +25,10 @@ _HOME_OF_NAME = {
     "Sequential": "layers",
     **dict.fromkeys(("RNNClassifier", "LSTMClassifier", "GRUClassifier"), "estimators"),
     **dict.fromkeys(("RNNRegressor", "LSTMRegressor", "GRURegressor"), "estimators"),
-    **dict.fromkeys(("RNNTagger", "SequenceScaler"), "estimators"),
-    "Network": "models",
+    "RNNForecaster": "estimators",
+    **dict.fromkeys(("RNNLanguageModel", "RNNTagger", "SequenceScaler"), "estimators"),
+    **dict.fromkeys(("EncoderDecoder", "HMMDecoder", "Network"), "models"),
+    **dict.fromkeys(("RNNGenerator", "RNNSeq2Seq", "RNNTranscriber"), "estimators"),
     "accelerate": "bridges",
     **dict.fromkeys(("from_keras", "from_onnx", "from_torch", "state_dict", "to_onnx"), "io"),
     "load": "_objects",
@@ -48,8 +50,12 @@ __all__ = [  # noqa: F822  (the names come from __getattr__)
     "Sequential",
     *["RNNClassifier", "LSTMClassifier", "GRUClassifier", "RNNRegressor", "LSTMRegressor", "GRURegressor"],
     *[
+        "RNNForecaster",
+        "RNNLanguageModel",
         "RNNTagger",
         "SequenceScaler",
+        *("RNNGenerator", "RNNSeq2Seq", "RNNTranscriber"),
+        *("EncoderDecoder", "HMMDecoder"),
         "Network",
         "accelerate",
         "from_keras",
@@ -83,8 +89,13 @@ if TYPE_CHECKING:
     from fastrnn.estimators import LSTMClassifier as LSTMClassifier
     from fastrnn.estimators import LSTMRegressor as LSTMRegressor
     from fastrnn.estimators import RNNClassifier as RNNClassifier
+    from fastrnn.estimators import RNNForecaster as RNNForecaster
+    from fastrnn.estimators import RNNGenerator as RNNGenerator
+    from fastrnn.estimators import RNNLanguageModel as RNNLanguageModel
     from fastrnn.estimators import RNNRegressor as RNNRegressor
+    from fastrnn.estimators import RNNSeq2Seq as RNNSeq2Seq
     from fastrnn.estimators import RNNTagger as RNNTagger
+    from fastrnn.estimators import RNNTranscriber as RNNTranscriber
     from fastrnn.estimators import SequenceScaler as SequenceScaler
     from fastrnn.io import from_keras as from_keras
     from fastrnn.io import from_onnx as from_onnx
@@ -110,6 +121,8 @@ if TYPE_CHECKING:
     from fastrnn.layers import Sequential as Sequential
     from fastrnn.layers import TiedDense as TiedDense
     from fastrnn.layers import Unmask as Unmask
+    from fastrnn.models import EncoderDecoder as EncoderDecoder
+    from fastrnn.models import HMMDecoder as HMMDecoder
     from fastrnn.models import Network as Network
 
 

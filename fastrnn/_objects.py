@@ -12,11 +12,11 @@ _KINDS = ("layers", "models", "estimators")  # the modules whose objects are sav
 
 
 def save(obj, path):
-    """Write a layer, a `Sequential`, a `Network` or an estimator to a file.
+    """Write a layer, a `Sequential`, a `Network`, an `HMMDecoder` or an estimator to a file.
 
     Parameters
     ----------
-    obj : layer, Sequential, Network or estimator
+    obj : layer, Sequential, Network, HMMDecoder or estimator
         Of fastrnn's own classes. An estimator is saved with its parameters and with what it learned.
     path : str or path-like
         Written atomically: at any moment it is the old file or the new one.
@@ -70,7 +70,7 @@ def load(path):
 
     Returns
     -------
-    layer, Sequential, Network or estimator
+    layer, Sequential, Network, HMMDecoder or estimator
         Of the class that was saved. Layers and networks need NumPy and safetensors only.
 
     Raises
@@ -98,9 +98,11 @@ def _storage_of(name, obj=None):
     if home not in _KINDS:
         if obj is not None:
             raise TypeError(
-                f"obj is an object of type {name}, expected a layer, a Sequential, a Network or an estimator of fastrnn"
+                f"obj is an object of type {name}, expected a layer, a Sequential, a Network, an HMMDecoder or an "
+                "estimator of fastrnn"
             )
         raise ValueError(
-            f"its class is {name[:80]!r}, expected that of a layer, a Sequential, a Network or an estimator of fastrnn"
+            f"its class is {name[:80]!r}, expected that of a layer, a Sequential, a Network, an HMMDecoder or an "
+            "estimator of fastrnn"
         )
     return import_module(f"fastrnn.{home}._storage")

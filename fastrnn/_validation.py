@@ -58,6 +58,17 @@ def check_choice(name, value, choices):
     return value
 
 
+def check_quantiles(quantiles):
+    """Return quantiles as a vector of float64, each in (0, 1)."""
+    try:
+        found = np.asarray(quantiles, dtype=np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(())
+    if found.ndim != 1 or not found.size or not ((found > 0.0) & (found < 1.0)).all():
+        raise ValueError(f"quantiles is {quantiles!r:.80}, expected a sequence of numbers in (0, 1)")
+    return found
+
+
 def check_rng(rng, purpose):
     """Return `rng`, a numpy.random.Generator; `purpose` says what is drawn: "the mask of Dropout(p=0.5)"."""
     if rng is None:

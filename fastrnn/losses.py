@@ -10,7 +10,16 @@ altogether: its outputs may be anything, NaN included (that is how padding is ma
 
 import numpy as np
 
-__all__ = ["logistic_cross_entropy", "sigmoid", "softmax", "softmax_cross_entropy", "squared_error"]
+from ._validation import check_quantiles
+
+__all__ = [
+    "logistic_cross_entropy",
+    "quantile_loss",
+    "sigmoid",
+    "softmax",
+    "softmax_cross_entropy",
+    "squared_error",
+]
 
 
 def _floating(name, values):
@@ -212,3 +221,46 @@ def squared_error(outputs, target, sample_weight=None):
     n_outputs = max(outputs.shape[-1], 1)
     per_sample = 0.5 * np.sum(np.square(difference), axis=-1) / n_outputs
     return _weighted_mean(per_sample, difference / n_outputs, sample_weight)
+
+
+def quantile_loss(outputs, target, quantiles, sample_weight=None):
+    """Pinball loss of several quantiles, averaged over samples, over numbers to be forecast and over quantiles.
+
+    With the error e = y - z of a quantile q it is max(q e, (q - 1) e) (Koenker and Bassett 1978, "Regression
+    quantiles", equation 3.1, as a function of the error), whose expectation is smallest where z is that quantile of y.
+    Its gradient is -q where z lies below y, 1 - q where it lies above, and 0 where they are equal.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (..., n_outputs, n_quantiles), float32 or float64
+    target : ndarray of shape (..., n_outputs)
+    quantiles : sequence of float of shape (n_quantiles,)
+        In (0, 1).
+    sample_weight : ndarray of shape (...), optional
+
+    Returns
+    -------
+    value : float
+    d_outputs : ndarray of shape (..., n_outputs, n_quantiles)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn.losses import quantile_loss
+    >>> value, d_outputs = quantile_loss(np.array([[[1.0, 5.0]]]), np.array([[3.0]]), (0.25, 0.75))
+    >>> value, d_outputs.tolist()
+    (0.5, [[[-0.125, 0.125]]])
+    """
+    outputs = np.ascontiguousarray(_floating("outputs", outputs))
+    quantiles = check_quantiles(quantiles).astype(outputs.dtype)
+    if outputs.ndim < 2 or outputs.shape[-1] != len(quantiles):
+        raise ValueError(
+            f"outputs has shape {outputs.shape}, expected (..., n_outputs, n_quantiles) = (..., {len(quantiles)})"
+        )
+    error = _same_shape("outputs without its last axis", outputs[..., 0], target)[..., None] - outputs
+    d_outputs = np.where(error > 0.0, -quantiles, np.where(error < 0.0, 1.0 - quantiles, 0.0 * error))
+    size = max(outputs.shape[-2] * outputs.shape[-1], 1)
+    flat = (d_outputs / size).astype(outputs.dtype, copy=False).reshape(*outputs.shape[:-2], size)
+    per_sample = np.sum(np.maximum(quantiles * error, (quantiles - 1.0) * error), axis=(-2, -1)) / size
+    value, flat = _weighted_mean(per_sample, flat, sample_weight)
+    return value, flat.reshape(outputs.shape)

@@ -16,7 +16,10 @@ update. It is an immutable description. One that reacts to the loss keeps what i
 import math
 from dataclasses import dataclass
 
-__all__ = ["Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "Plateau", "Progress", "Step"]
+__all__ = [
+    *["Constant", "Cosine", "Exponential", "InverseScaling", "InverseSigmoid", "Linear", "OneCycle", "Plateau"],
+    *["Progress", "Step"],
+]
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,65 @@ class Exponential:
     def __call__(self, progress):
         """Return the factor for this `Progress`."""
         return self.decay**progress.epoch
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Falls by ``slope`` an epoch, and stays at ``floor``: max(floor, 1 - slope * epoch).
+
+    With `Exponential` and `InverseSigmoid` one of the three schedules of teacher forcing in Bengio et al. (2015),
+    "Scheduled sampling for sequence prediction with recurrent neural networks", section 2.4.
+
+    Parameters
+    ----------
+    slope : float
+    floor : float
+
+    Examples
+    --------
+    >>> from fastrnn.schedules import Linear, Progress
+    >>> [Linear(slope=0.25, floor=0.5)(Progress(epoch, 0, 0)) for epoch in range(4)]
+    [1.0, 0.75, 0.5, 0.5]
+    """
+
+    slope: float = 0.05
+    floor: float = 0.0
+
+    def __post_init__(self):
+        _check("slope", self.slope, 0.0 <= self.slope <= 1.0, "0 <= slope <= 1")
+        _check("floor", self.floor, 0.0 <= self.floor <= 1.0, "0 <= floor <= 1")
+
+    def __call__(self, progress):
+        """Return the factor for this `Progress`."""
+        return max(self.floor, 1.0 - self.slope * progress.epoch)
+
+
+@dataclass(frozen=True)
+class InverseSigmoid:
+    """Falls slowly, then fast, then slowly: k / (k + exp(epoch / k)).
+
+    Bengio et al. (2015), "Scheduled sampling for sequence prediction with recurrent neural networks", section 2.4. It
+    is one half at epoch k log k.
+
+    Parameters
+    ----------
+    k : float
+
+    Examples
+    --------
+    >>> from fastrnn.schedules import InverseSigmoid, Progress
+    >>> [round(InverseSigmoid(4.0)(Progress(epoch, 0, 0)), 3) for epoch in (0, 5, 10)]
+    [0.8, 0.534, 0.247]
+    """
+
+    k: float = 10.0
+
+    def __post_init__(self):
+        _check("k", self.k, 1.0 <= self.k < math.inf, "1 <= k")
+
+    def __call__(self, progress):
+        """Return the factor for this `Progress`."""
+        return self.k / (self.k + math.exp(min(progress.epoch / self.k, 700.0)))
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,23 @@ def test_ctc_is_the_weighted_mean_over_steps():
     np.testing.assert_allclose(d_logits, d_loss * (row_weight / total)[:, None], rtol=1e-12)
 
 
+def test_ctc_of_sequences_weighs_rows_by_the_sum_over_their_steps():
+    logits, lengths, targets = ragged(12)
+    lengths = np.maximum(lengths, 1)
+    row_weight = np.linspace(0.5, 2, len(lengths))
+    weight = (np.arange(len(logits))[:, None] < lengths) * (row_weight / lengths)
+    target = np.zeros(weight.shape, int)
+    for n, row in enumerate(ctc_targets(targets, lengths)):
+        target[: len(row), n] = row
+    value, d_logits = CTC(mean_over="sequences")(logits, target, weight)
+    loss, d_loss = ctc_loss(logits, targets, lengths)
+    share = row_weight / row_weight.sum()
+    assert value == pytest.approx(share @ loss, rel=1e-12)
+    np.testing.assert_allclose(d_logits, d_loss * share[:, None], rtol=1e-12, atol=1e-300)
+    with pytest.raises(ValueError, match="mean_over is 'rows', expected one of 'steps', 'sequences'"):
+        CTC(mean_over="rows")
+
+
 def test_ctc_refuses_weights_that_change_within_a_row():
     with pytest.raises(ValueError, match="sample_weight changes within a row"):
         CTC()(np.zeros((2, 1, 3)), np.array([[1], [-1]]), np.array([[1.0], [2.0]]))

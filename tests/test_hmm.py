@@ -1,10 +1,15 @@
-"""Viterbi against all paths, and the probabilities that HMMDecoder counts."""
+"""Viterbi against all paths, the probabilities that HMMDecoder counts, and the decoder behind estimators."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
+from storage_cases import forge
 
+import fastrnn
+from fastrnn import RNNClassifier, RNNTagger
 from fastrnn.models.hmm import HMMDecoder, viterbi
 
 
@@ -109,3 +114,107 @@ def test_without_smoothing_what_was_not_seen_is_impossible():
 def test_errors_name_argument_expectation_and_what_came(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# behind estimators, and in files
+
+
+def runs_of(rng, n_runs, classes):
+    """States in runs, and what is seen of each step: a bump at the state, and much noise."""
+    states = np.repeat(rng.integers(0, len(classes), n_runs), rng.integers(5, 12, n_runs))
+    return classes[states], np.eye(len(classes))[states] + rng.standard_normal((len(states), len(classes)))
+
+
+def test_posteriors_of_a_tagger_are_decoded_better_than_step_by_step(rng):
+    classes = np.array(["n", "s", "w"])
+    y, X = zip(*(runs_of(rng, int(n), classes) for n in rng.integers(3, 9, 40)))
+    tagger = RNNTagger((8,), cell="rnn", learning_rate_init=0.02, max_iter=40, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        tagger.fit(X[:25], y[:25])
+    decoder = HMMDecoder(3).fit([np.searchsorted(tagger.classes_, states) for states in y])
+    paths = decoder.decode_proba(tagger.predict_proba(X[25:]))
+    assert [len(path) for path in paths] == [len(x) for x in X[25:]]
+    right = tagger.classes_[np.concatenate(paths)] == np.concatenate(y[25:])
+    assert right.mean() > tagger.score(X[25:], y[25:]) + 0.02
+
+
+def test_posteriors_of_a_classifier_of_windows_are_those_of_a_recording(rng):
+    y, x = runs_of(rng, 60, np.arange(3))
+    windows = np.lib.stride_tricks.sliding_window_view(x, 3, axis=0).transpose(0, 2, 1)  # (n - 2, 3 steps, 3)
+    of_window = y[1:-1]
+    classifier = RNNClassifier((8,), cell="rnn", learning_rate_init=0.02, max_iter=30, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        classifier.fit(windows, of_window)
+    posteriors = classifier.predict_proba(windows)
+    path = HMMDecoder(3).fit([of_window]).decode_proba([posteriors])[0]
+    assert np.mean(path == of_window) > classifier.score(windows, of_window) + 0.02
+
+
+def test_decode_proba_is_decode_of_logarithms(rng):
+    decoder = HMMDecoder(3).fit([[0, 0, 1, 2, 2]])
+    rows = [rng.dirichlet(np.ones(3), n) for n in (4, 0, 6)]
+    rows[0][1] = [0.0, 1.0, 0.0]
+    with np.errstate(divide="ignore"):
+        expected = [decoder.decode(np.log(p)[:, None])[0] for p in rows]
+    found = decoder.decode_proba(rows)
+    assert [path.tolist() for path in found] == [path.tolist() for path in expected]
+    assert [path.tolist() for path in decoder.decode_proba([p.astype("float32") for p in rows])] == [
+        path.tolist() for path in expected
+    ]
+
+
+@pytest.mark.parametrize("row", [[0.5, 0.6, 0.2], [-0.1, 0.6, 0.5], [np.nan, 0.5, 0.5]])
+def test_decode_proba_refuses_what_are_no_distributions(row):
+    decoder = HMMDecoder(3).fit([[0, 1, 2]])
+    with pytest.raises(ValueError, match=r"probabilities\[1\]\[1\] adds up to .* expected probabilities that add up"):
+        decoder.decode_proba([[[1.0, 0.0, 0.0]], [[1.0, 0.0, 0.0], row]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 1.0])
+def test_a_decoder_comes_back_from_a_file_bit_for_bit(rng, smoothing, tmp_path):
+    decoder = HMMDecoder(3, smoothing=smoothing, prior_scale=0.7).fit([[0, 1, 1], [1, 0]])
+    fastrnn.save(decoder, tmp_path / "hmm.safetensors")
+    found = fastrnn.load(tmp_path / "hmm.safetensors")
+    assert type(found) is HMMDecoder and list(vars(found)) == list(vars(decoder))
+    for name, value in vars(decoder).items():
+        np.testing.assert_array_equal(getattr(found, name), value)
+    logits = rng.standard_normal((9, 2, 3))
+    np.testing.assert_array_equal(found.decode(logits), decoder.decode(logits))
+
+
+def test_a_decoder_that_is_not_fitted_comes_back_so(tmp_path):
+    fastrnn.save(HMMDecoder(4), tmp_path / "hmm.safetensors")
+    found = fastrnn.load(tmp_path / "hmm.safetensors")
+    assert vars(found) == vars(HMMDecoder(4))
+
+
+CONFIG = {"class": "HMMDecoder", "n_states": 2, "smoothing": 1.0, "prior_scale": 1.0}
+ARRAYS = {"log_initial_": np.zeros(2), "log_transition_": np.zeros((2, 2)), "log_prior_": np.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    ("config", "arrays", "message"),
+    [
+        (
+            CONFIG | {"n_states": 3},
+            ARRAYS,
+            r"log_initial_ is float64 of shape \(2,\), expected float64 of shape \(3,\)",
+        ),
+        (CONFIG | {"n_states": 2.0}, ARRAYS, "expected an integer n_states and two floats"),
+        (CONFIG | {"smoothing": -1.0}, ARRAYS, "smoothing is -1.0, expected a number >= 0"),
+        (CONFIG | {"colour": 1}, ARRAYS, "has the unexpected 'colour'"),
+        (CONFIG, {"log_prior_": np.zeros(2)}, "lacks 'log_initial_', 'log_transition_'"),
+        (CONFIG, ARRAYS | {"log_prior_": np.array([0.0, np.nan])}, "log_prior_ of an HMMDecoder has the largest value"),
+        (
+            CONFIG,
+            ARRAYS | {"log_prior_": np.array([0.0, 0.1])},
+            "log_prior_ of an HMMDecoder has the largest value 0.1",
+        ),
+    ],
+)
+def test_a_forged_file_of_a_decoder_is_refused(config, arrays, message, tmp_path):
+    forge(tmp_path / "hmm.safetensors", config, arrays)
+    with pytest.raises(fastrnn.storage.FileFormatError, match=message):
+        fastrnn.load(tmp_path / "hmm.safetensors")

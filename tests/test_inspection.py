@@ -14,7 +14,13 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 from fastrnn import RNNClassifier, SequenceScaler
-from fastrnn.inspection import ConfusionOverTime, confusion_over_time, plot_confusion_over_time, plot_learning_curve
+from fastrnn.inspection import (
+    ConfusionOverTime,
+    confusion_over_time,
+    plot_attention,
+    plot_confusion_over_time,
+    plot_learning_curve,
+)
 
 LENGTHS = np.array([6, 3, 6, 5, 2, 6, 4, 6, 1, 6, 5, 3])
 LABELS = np.array(["a", "b", "c"])
@@ -295,3 +301,20 @@ def test_numbers_need_neither_matplotlib_nor_scikit_learn():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
+
+
+# attention
+
+
+def test_attention_is_drawn_with_a_row_for_each_token_that_was_written(axes):
+    weights = np.array([[0.9, 0.1], [0.2, 0.8], [0.0, 1.0]])
+    ax = plot_attention(weights, "ax", [3, 7, 5], ax=axes)
+    np.testing.assert_array_equal(ax.get_images()[0].get_array(), weights)
+    assert ax.get_images()[0].get_clim() == (0.0, 1.0)  # pictures of different sentences are comparable
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "x"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["3", "7", "5"]
+
+
+def test_attention_weights_that_do_not_fit_the_tokens_are_refused(axes):
+    with pytest.raises(ValueError, match=r"weights has shape \(2, 3\), expected \(len\(written\), len\(source\)\)"):
+        plot_attention(np.zeros((2, 3)), "ab", "abc", ax=axes)

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from fastrnn.losses import logistic_cross_entropy, sigmoid, softmax, softmax_cross_entropy, squared_error
+from fastrnn.losses import (
+    logistic_cross_entropy,
+    quantile_loss,
+    sigmoid,
+    softmax,
+    softmax_cross_entropy,
+    squared_error,
+)
 
 LOSSES = {
     "softmax": softmax_cross_entropy,
@@ -230,3 +237,64 @@ def test_losses_agree_with_torch(name, rng):
     value, d_outputs = LOSSES[name](outputs, target)
     assert value == pytest.approx(peer.item(), rel=1e-13)
     np.testing.assert_allclose(d_outputs, z.grad.numpy(), rtol=1e-12, atol=1e-15)
+
+
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+def _plain_quantile_loss(outputs, target):
+    errors = [(q, y - z) for row, y in zip(outputs.tolist(), target.tolist()) for q, z in zip(QUANTILES, row)]
+    return sum(q * e if e >= 0 else (q - 1) * e for q, e in errors) / len(errors)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 3), (1, 1, 3), (3, 2, 4, 3)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_quantile_loss_is_its_definition_and_the_gradient_its_numeric_derivative(shape, weighted, rng):
+    outputs, target = rng.normal(size=shape), rng.normal(size=shape[:-1])
+    weight = rng.random(shape[:-2]) + 0.1 if weighted else None
+    value, d_outputs = quantile_loss(outputs, target, QUANTILES, weight)
+    samples = list(np.ndindex(shape[:-2]))
+    losses = [_plain_quantile_loss(outputs[k], target[k]) for k in samples]
+    shares = [1.0 if weight is None else weight[k] for k in samples]
+    assert value == pytest.approx(np.average(losses, weights=shares), rel=1e-13)
+    expected = _numeric_gradient(lambda z: quantile_loss(z, target, QUANTILES, weight)[0], outputs)
+    np.testing.assert_allclose(d_outputs, expected, rtol=1e-7, atol=1e-9)
+
+
+def test_quantile_loss_is_smallest_at_the_quantiles(rng):
+    target = rng.exponential(size=(999, 1))
+    best = np.quantile(target, QUANTILES)
+    at_best, d_best = quantile_loss(np.broadcast_to(best, (999, 1, 3)), target, QUANTILES)
+    assert np.abs(d_best.sum(axis=0)).max() < 1e-3
+    for k in range(3):
+        for step in (-0.05, 0.05):
+            other = np.broadcast_to(best + step * np.eye(3)[k], (999, 1, 3))
+            assert quantile_loss(other, target, QUANTILES)[0] > at_best
+
+
+def test_quantile_loss_keeps_the_dtype_and_leaves_out_samples_of_weight_0(rng):
+    outputs, target = rng.normal(size=(3, 2, 3)).astype("float32"), rng.normal(size=(3, 2))
+    value, d_outputs = quantile_loss(outputs, target, QUANTILES)
+    assert isinstance(value, float) and d_outputs.dtype == np.float32
+    assert quantile_loss(target[..., None] + np.zeros(3), target, QUANTILES)[1].any() == np.False_  # no error, no slope
+    spoiled = outputs.copy()
+    spoiled[1] = np.nan
+    found = quantile_loss(spoiled, target, QUANTILES, np.array([1.0, 0.0, 1.0]))
+    expected = quantile_loss(outputs[::2], target[::2], QUANTILES)
+    assert found[0] == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(found[1][::2], expected[1], rtol=1e-6)
+    assert not found[1][1].any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "target", "quantiles", "message"),
+    [
+        ((4, 2, 3), (4, 2), (0.5, 0.9), r"outputs has shape \(4, 2, 3\), expected .* = \(..., 2\)"),
+        ((4, 2, 1), (4, 3), (0.5,), r"target has shape \(4, 3\), expected the shape of outputs without its last axis"),
+        ((4, 2, 1), (4, 2), (0.0,), r"quantiles is \(0.0,\), expected a sequence of numbers in \(0, 1\)"),
+        ((4, 2, 1), (4, 2), 0.5, r"quantiles is 0.5, expected a sequence of numbers in \(0, 1\)"),
+    ],
+)
+def test_quantile_loss_names_what_does_not_fit(shape, target, quantiles, message):
+    with pytest.raises(ValueError, match=message):
+        quantile_loss(np.zeros(shape), np.zeros(target), quantiles)

@@ -10,6 +10,8 @@ from fastrnn.schedules import (
     Cosine,
     Exponential,
     InverseScaling,
+    InverseSigmoid,
+    Linear,
     OneCycle,
     Plateau,
     Progress,
@@ -80,7 +82,19 @@ def test_inverse_scaling_is_a_power_of_the_number_of_updates():
     assert Constant(0.25)(Progress(1, 2, 3)) == 0.25
 
 
-@pytest.mark.parametrize("schedule", [Cosine(), Cosine(cycles=3), OneCycle(), InverseScaling(), Step(), Exponential()])
+def test_linear_falls_to_its_floor_and_inverse_sigmoid_is_a_half_at_k_log_k():
+    assert [Linear(0.3, floor=0.2)(Progress(epoch, 0, 0)) for epoch in range(5)] == pytest.approx(
+        [1, 0.7, 0.4, 0.2, 0.2]
+    )
+    factors = [InverseSigmoid(8.0)(Progress(epoch, 0, 0)) for epoch in range(10_000)]
+    assert factors == sorted(factors, reverse=True) and factors[0] == pytest.approx(8 / 9) and factors[-1] >= 0.0
+    assert InverseSigmoid(8.0)(Progress(8 * math.log(8), 0, 0)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [Cosine(), Cosine(cycles=3), OneCycle(), InverseScaling(), InverseSigmoid(), Linear(), Step(), Exponential()],
+)
 @pytest.mark.parametrize("total", [0, 1, 2, 3])
 def test_short_runs_and_runs_past_their_end_have_factors_between_0_and_1(schedule, total):
     assert all(0.0 <= schedule(Progress(k, k, total)) <= 1.0 + 1e-12 for k in range(6))
@@ -97,6 +111,9 @@ def test_short_runs_and_runs_past_their_end_have_factors_between_0_and_1(schedul
         (lambda: OneCycle(end_division=0.5), "end_division is 0.5, expected 1 <= end_division"),
         (lambda: Plateau(patience=-1), "patience is -1, expected an integer >= 0"),
         (lambda: InverseScaling(math.nan), "power is nan, expected 0 <= power"),
+        (lambda: Linear(slope=-0.1), "slope is -0.1, expected 0 <= slope <= 1"),
+        (lambda: Linear(floor=1.5), "floor is 1.5, expected 0 <= floor <= 1"),
+        (lambda: InverseSigmoid(0.5), "k is 0.5, expected 1 <= k"),
         (lambda: Constant(-1.0), "value is -1.0, expected 0 <= value"),
     ],
 )

@@ -40,7 +40,7 @@ for isa in $isas; do
     done
 done
 compile dispatch "$csrc/fr_dispatch.c"
-for name in main row step test_math test_product test_forward test_backward test_activation test_variant; do
+for name in main row step test_math test_product test_forward test_backward test_activation test_variant test_ctc; do
     compile "$name" "$csrc/tests/$name.c"
 done
 "$CC" "${common[@]}" "${objects[@]}" -lm -o "$folder/tests"

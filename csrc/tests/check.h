@@ -74,5 +74,6 @@ void test_forward(const fr_kernels *k);
 void test_backward(const fr_kernels *k);
 void test_activation(const fr_kernels *k);
 void test_variant(const fr_kernels *k);
+void test_ctc(const fr_kernels *k);
 
 #endif

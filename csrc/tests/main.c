@@ -154,6 +154,7 @@ int main(void)
             test_backward(k);
             test_activation(k);
             test_variant(k);
+            test_ctc(k);
             printf("\n");
         }
     }

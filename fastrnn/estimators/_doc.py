@@ -129,11 +129,22 @@ n_outputs_ : int
 
 
 def with_parameters(cls):
-    """Fill ``{parameters}``, with those that the class has, and ``{attributes}`` of a class's docstring."""
+    """Fill ``{parameters}`` and ``{attributes}`` of a class's docstring.
+
+    Parameters that the class does not have are left out, and those of which the docstring tells itself.
+    """
     if cls.__doc__ is not None:  # python -OO has none
         known = inspect.signature(cls).parameters
         entries = re.split(r"\n(?=\S)", PARAMETERS)
-        kept = [entry for entry in entries if known.keys() & set(entry.split(" : ")[0].split(", "))]
+        kept = [entry for entry in entries if known.keys() & set(_names(entry)) and not _is_told(cls, entry)]
         for mark, text in (("{parameters}", "\n".join(kept)), ("{attributes}", ATTRIBUTES)):
             cls.__doc__ = cls.__doc__.replace(mark, text.replace("\n", "\n    "))
     return cls
+
+
+def _names(entry):
+    return entry.split(" : ")[0].split(", ")
+
+
+def _is_told(cls, entry):
+    return f"\n    {', '.join(_names(entry))} : " in cls.__doc__

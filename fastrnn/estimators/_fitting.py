@@ -102,10 +102,10 @@ def run_training(estimator, samples, validation, *, rng, continuation=None, on_e
         validation_options = {
             "validation": (validation.sequences, validation.target, validation.weight),
             "early_stopping": bool(estimator.early_stopping),
-            "score": _scorer(estimator),
+            "score": _scorer(estimator) if estimator._scores_outputs else None,
         }
     history = train(
-        estimator._trained,
+        estimator._network_in_training(),
         samples.sequences,
         samples.target,
         loss=estimator._loss,

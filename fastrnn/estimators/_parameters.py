@@ -118,7 +118,7 @@ def check_parameters(estimator):
     for name in ("dropout", "recurrent_dropout", "zoneout"):
         check_fraction(name, getattr(estimator, name))
     for name in ("bidirectional", "layer_norm", "learn_initial_state"):
-        _check_flag(name, getattr(estimator, name))
+        check_flag(name, getattr(estimator, name))
     check_size("proj_size", estimator.proj_size, 0)
     if not (isinstance(estimator.batch_size, str) and estimator.batch_size == "auto"):
         check_size("batch_size", estimator.batch_size)
@@ -145,7 +145,7 @@ def _check_windows(estimator):
             raise ValueError(f"{name} is {value!r}, expected {expected!r} with bptt_window = {estimator.bptt_window}")
 
 
-def _check_flag(name, value):
+def check_flag(name, value):
     if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
         raise TypeError(f"{name} is {value!r} ({type(value).__name__}), expected True or False")
 
@@ -220,13 +220,15 @@ def derived_init(base, *, added=None, defaults=None, removed=()):
     added, defaults = added or {}, defaults or {}
     signature = inspect.signature(base.__init__)
     known = [p for p in signature.parameters.values() if p.name not in removed]
+    positional = [p.name for p in known if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
 
     def __init__(self, *args, **kwargs):
         for name in removed:
             if name in kwargs:
                 raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}")
         own = {name: kwargs.pop(name, default) for name, default in added.items()}
-        base.__init__(self, *args, **{**defaults, **kwargs})
+        unsaid = {name: default for name, default in defaults.items() if name not in positional[: len(args)]}
+        base.__init__(self, *args, **{**unsaid, **kwargs})
         for name in removed:
             delattr(self, name)
         for name, value in own.items():

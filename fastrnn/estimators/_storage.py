@@ -14,7 +14,11 @@ from .._validation import check_names
 from ..layers import Embedding, Sequential
 from ..layers._base import Layer
 from ..layers._storage import check_arrays
+from ..models import EncoderDecoder
+from ._forecaster_storage import check_forecaster, is_seen, is_settled, is_tails
 from ._values import Decoder, encode
+from ._vocabulary import LEVELS, Vocabulary
+from ._written import FORMS
 
 
 def _is_count(value):
@@ -57,6 +61,10 @@ def _is_vocabulary(value):
     return kinds in ({str}, {int}) and tokens == sorted(tokens) and (kinds == {str} or 0 <= tokens[0])
 
 
+def _is_tokens(value):
+    return isinstance(value, list) and all(type(token) is str for token in value) and len(set(value)) == len(value)
+
+
 def _is_continuation(value):
     return (
         isinstance(value, dict)
@@ -71,14 +79,22 @@ def _is_continuation(value):
 # what `fit` leaves in an estimator: what it is, and whether a value is that
 FITTED = {
     **dict.fromkeys(
-        ("n_features_in_", "_input_size", "n_outputs_", "n_iter_", "n_steps_seen_"), ("an integer >= 0", _is_count)
+        ("n_features_in_", "_input_size", "n_outputs_", "n_iter_", "n_steps_seen_", "_longest"),
+        ("an integer >= 0", _is_count),
     ),
     **dict.fromkeys(("_fitted_on_2d", "_flat_target", "_multilabel", "_reads_vectors"), ("a boolean", _is_flag)),
+    "_ends": ("a boolean", _is_flag),
+    "_level": ("a level of tokens", lambda value: value in LEVELS),
+    "_tokens": ("a list of different tokens", _is_tokens),
     "_target": ("what y is", lambda value: value in ("labels", "multilabel", "values")),
     "_dtype": (
         "float32 or float64",
         lambda value: isinstance(value, np.dtype) and value.name in ("float32", "float64"),
     ),
+    **dict.fromkeys(("n_series_", "n_variables_", "n_covariates_"), ("an integer >= 0", _is_count)),
+    "_settled": ("the plan, the layout and the scaling of a forecaster", is_settled),
+    "_tails": ("the last steps of series and covariates", is_tails),
+    "_seen": ("a list of (series, length, checksum)", is_seen),
     "_trained": ("a network", lambda value: isinstance(value, Layer)),
     "classes_": ("an array of labels", _is_labels),
     "feature_names_in_": ("an array of names", lambda v: _is_labels(v) and all(isinstance(name, str) for name in v)),
@@ -86,7 +102,10 @@ FITTED = {
     **dict.fromkeys(("validation_scores_", "validation_loss_curve_"), ("a list of numbers", _is_numbers_or_none)),
     **dict.fromkeys(("loss_", "best_loss_"), ("a number", _is_number)),
     "best_validation_score_": ("a number or None", lambda value: value is None or _is_number(value)),
-    "vocabulary_": ("a dict of sorted tokens to the indices 1, 2, ...", _is_vocabulary),
+    **dict.fromkeys(
+        ("vocabulary_", "output_vocabulary_"), ("a dict of sorted tokens to the indices 1, 2, ...", _is_vocabulary)
+    ),
+    "_form": ("a form of sequences of tokens", lambda value: value in FORMS),
     "_continuation": ("what partial_fit hands on", _is_continuation),
     **dict.fromkeys(("mean_", "var_", "scale_"), ("a vector of float64", _is_vector)),
     "_sklearn_output_config": ("a mapping of names", _is_text_by_text),
@@ -98,7 +117,14 @@ _NETWORK = (*_SEQUENCES, "_trained", "n_outputs_")
 REQUIRED = {
     **dict.fromkeys(("RNNClassifier", "LSTMClassifier", "GRUClassifier"), (*_NETWORK, "classes_", "_multilabel")),
     **dict.fromkeys(("RNNRegressor", "LSTMRegressor", "GRURegressor"), (*_NETWORK, "_flat_target")),
+    "RNNForecaster": (
+        *("_trained", "_dtype", "_input_size", "n_outputs_", "_settled", "_tails", "_seen"),
+        *("n_series_", "n_variables_", "n_covariates_"),
+    ),
+    "RNNLanguageModel": ("_trained", "_dtype", "_input_size", "n_outputs_", "_level", "_tokens", "_ends"),
+    **dict.fromkeys(("RNNGenerator", "RNNSeq2Seq"), (*_NETWORK, "output_vocabulary_", "_form", "_longest")),
     "RNNTagger": (*_NETWORK, "_target", "_flat_target"),
+    "RNNTranscriber": (*_NETWORK, "classes_", "_form"),
     "SequenceScaler": (*_SEQUENCES, "mean_", "var_", "scale_", "n_steps_seen_"),
 }
 _NOT_LEARNED = ("_sklearn_output_config",)  # set without a fit
@@ -193,9 +219,10 @@ def _check_consistent(name, fitted):
         return
     network = fitted["_trained"]
     per_step = getattr(estimators, name)._per_step
-    if not isinstance(network, Sequential) or network.consumes_time == per_step:
-        what = "step" if per_step else "sequence"
-        raise ValueError(f"_trained of {name} is {network!r:.80}, expected a Sequential of one output a {what}")
+    kind = EncoderDecoder if "output_vocabulary_" in fitted else Sequential
+    if not isinstance(network, kind) or network.consumes_time == per_step:
+        what = f"{kind.__name__} of one output a {'step' if per_step else 'sequence'}"
+        raise ValueError(f"_trained of {name} is {network!r:.80}, expected a {what}")
     leaves = [layer for _, layer in network._leaves]
     reads_tokens = isinstance(leaves[0], Embedding)
     if "vocabulary_" in fitted and not (reads_tokens and len(fitted["vocabulary_"]) + 1 == leaves[0].num_embeddings):
@@ -203,6 +230,8 @@ def _check_consistent(name, fitted):
             f"vocabulary_ of {name} has {len(fitted['vocabulary_'])} tokens, expected a network that begins with an "
             f"Embedding of one more, not with {leaves[0]!r}"
         )
+    if "_tokens" in fitted and len(Vocabulary(fitted["_level"], fitted["_tokens"])) != fitted["n_outputs_"]:
+        raise ValueError(f"_tokens of {name} are {len(fitted['_tokens'])}, expected two less than n_outputs_")
     outputs = next((layer.output_size for layer in reversed(leaves) if hasattr(layer, "output_size")), None)
     found = {"_dtype": network.dtype, "n_outputs_": outputs}
     inputs = leaves[0].num_embeddings if reads_tokens else getattr(leaves[0], "input_size", None)
@@ -211,12 +240,29 @@ def _check_consistent(name, fitted):
     for key, value in found.items():
         if fitted[key] != value:
             raise ValueError(f"{key} of {name} is {fitted[key]}, expected that of its network, {value}")
+    if "output_vocabulary_" in fitted:
+        _check_written(name, fitted)
     if "classes_" in fitted:
         n_classes = len(fitted["classes_"])
         n_scores = 1 if n_classes == 2 and not (per_step or fitted["_multilabel"]) else n_classes
+        n_scores += name == "RNNTranscriber"  # the blank
         if outputs != n_scores:
             raise ValueError(f"{name} has {n_classes} classes and {outputs} outputs, expected {n_scores}")
+        kind = fitted["classes_"].dtype.kind
+        if name == "RNNTranscriber" and kind != {"integers": "i"}.get(fitted["_form"], "U"):
+            raise ValueError(f"_form of {name} is {fitted['_form']!r}, expected that of its classes_, of kind {kind!r}")
+    if "_settled" in fitted:
+        check_forecaster(fitted)
     _check_moments(fitted.get("_continuation"), network.params)
+
+
+def _check_written(name, fitted):
+    """Check that the tokens that are written fit the network's outputs and their form."""
+    tokens = fitted["output_vocabulary_"]
+    if len(tokens) + 1 != fitted["n_outputs_"]:
+        raise ValueError(f"output_vocabulary_ of {name} has {len(tokens)} tokens, expected n_outputs_ - 1")
+    if all(isinstance(token, int) for token in tokens) != (fitted["_form"] == "integers"):
+        raise ValueError(f"_form of {name} is {fitted['_form']!r}, expected that of its output_vocabulary_")
 
 
 def _check_moments(continuation, params):

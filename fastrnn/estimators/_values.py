@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import schedules
 from ..layers._base import Layer
-from ..layers._storage import build, describe, expected_arrays
+from ..models._composites import build, describe, expected_arrays
 
 _SCALARS = tuple("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import init
 from .._core import native
+from .._core.row_products import add_row_products
 from .._threads import resolve
 from .._validation import as_array, as_gradient, check_choice, check_dtype, check_lengths, check_shape, check_size
 from ._base import Layer
@@ -15,6 +16,7 @@ from ._ragged import full_lengths, gather, scatter, valid_steps
 from .attention import _d_softmax, _softmax
 
 SCORES = ("multiplicative", "additive")
+PART = 2**16  # numbers of the additive score's hidden layer that are in memory at once
 
 
 class CrossAttention(Layer):
@@ -243,7 +245,7 @@ class _Call:
     """One call: the arguments read, and what backward needs.
 
     Weights stand as (memory_len, batch_size, seq_len): sums over time are then sums of rows, taken step after step, so
-    that a row has the same bits in every batch. Products of a row's own steps are computed row by row.
+    that a row has the same bits in every batch.
     """
 
     def __init__(self, layer, queries, memory, lengths, n_threads):
@@ -251,26 +253,23 @@ class _Call:
         self.queries = as_array("queries", queries, layer.dtype)
         numbers = (None, self.memory.shape[1], layer.query_size)
         check_shape("queries", self.queries, ("seq_len", "batch_size", "query_size"), numbers)
-        self.asked = valid_steps(self.queries, lengths)
+        self.asked, self._n_threads = valid_steps(self.queries, lengths), n_threads
         lengths = full_lengths(self.queries, check_lengths(lengths, *self.queries.shape[:2]))
-        ends = zip(memory.lengths.tolist(), lengths.tolist(), strict=True)
-        self.rows = [(n, t, u) for n, (t, u) in enumerate(ends) if t and u]  # row, steps of its memory, its queries
-        self._repeated = np.repeat(memory.lengths, len(self.queries))
+        self.t, self.u = memory.lengths, lengths  # (batch_size,): steps of the memory, and queries
         self.products = _Products(self.pack, layer.params, n_threads)
         self._score = _SCORES[layer.kind](self)
         self._attend()
 
     def _attend(self):
         seq_len, batch_size, _ = self.queries.shape
-        scores = np.zeros((len(self.memory), batch_size, seq_len), self._layer.dtype)
-        contexts = np.zeros((seq_len, batch_size, self.memory.shape[2]), self._layer.dtype)
+        memory_size = self.memory.shape[2]
         with np.errstate(over="ignore", invalid="ignore"):
-            for n, t, u in self.rows:
-                scores[:t, n, :u] = self._score.forward(n, t, u)
-            weights = _softmax(scores.reshape(len(scores), batch_size * seq_len), self._repeated).reshape(scores.shape)
-            for n, t, u in self.rows:
-                native.add_outer(contexts[:u, n], weights[:t, n, :u], self.memory[:t, n])
-            self._weights = weights
+            scores = np.zeros((len(self.memory), batch_size, seq_len), self._layer.dtype)
+            self._score.forward(scores)
+            flat = scores.reshape(len(scores), batch_size * seq_len)
+            self._weights = _softmax(flat, np.repeat(self.t, seq_len)).reshape(scores.shape)
+            contexts = np.zeros((seq_len, batch_size, memory_size), self._layer.dtype)
+            self.add(contexts, _turned(self._weights), _rows(self.memory), (self.u, self.t, memory_size))
             self._joined = np.concatenate([gather(contexts, self.asked), gather(self.queries, self.asked)], axis=1)
             self._y = self.products.product(self._joined, "weight_output")
         if self._y.size:
@@ -285,14 +284,19 @@ class _Call:
         d_contexts = scatter(d_joined[:, :size], self.asked, (*self.queries.shape[:2], size))
         d_queries = scatter(np.ascontiguousarray(d_joined[:, size:]), self.asked, self.queries.shape)
         d_memory, d_weights = np.zeros_like(self.memory), np.zeros_like(self._weights)
-        for n, t, u in self.rows:
-            d_context = d_contexts[:u, n]
-            native.matmul(self._weights[:t, n, :u], native.pack(d_context), out=d_memory[:t, n])
-            d_weights[:t, n, :u] = native.matmul(self.memory[:t, n], native.pack(d_context.T))
-        flat = (len(d_weights), len(self._repeated))
+        self.add(d_memory, _rows(self._weights), _rows(d_contexts), (self.t, self.u, size))
+        self.add(d_weights, _rows(self.memory), _turned(d_contexts), (self.t, size, self.u))
+        flat = (len(d_weights), d_weights.shape[1] * d_weights.shape[2])
         d_scores = _d_softmax(d_weights.reshape(flat), self._weights.reshape(flat)).reshape(d_weights.shape)
         self._score.backward(d_scores, d_queries, d_memory, grads)
         return d_queries, d_memory
+
+    def add(self, out, a, b, sizes):
+        """Add a[n] b[n] to the matrix of row n of `out` (steps, batch_size, columns), over its own `sizes`."""
+        batch_size, rows, columns = a.shape
+        threads = resolve(self._n_threads, batch_size * rows * columns * b.shape[2], max(1, batch_size))
+        sizes = np.stack([np.broadcast_to(size, batch_size) for size in sizes], axis=1).astype(np.int64, copy=False)
+        add_row_products(_rows(out), a, b, sizes, threads)
 
     def given_weights(self):
         """The weights as (seq_len, batch_size, memory_len), 0 where there is no query."""
@@ -302,53 +306,70 @@ class _Call:
         return weights
 
 
+def _rows(array):
+    """Return (steps, batch_size, columns) as a matrix for each row, (batch_size, steps, columns)."""
+    return array.transpose(1, 0, 2)
+
+
+def _turned(array):
+    """Return (steps, batch_size, columns) as a matrix for each row, (batch_size, columns, steps)."""
+    return array.transpose(1, 2, 0)
+
+
 class _Multiplicative:
     """h . (W s)."""
 
     def __init__(self, call):
         self._call, self._keys = call, call.read.keys
 
-    def forward(self, n, t, u):
-        """Return the scores (t, u) of one row."""
-        return native.matmul(self._keys[:t, n], native.pack(self._call.queries[:u, n].T))
+    def forward(self, scores):
+        """Fill `scores`, which are 0."""
+        call, size = self._call, self._keys.shape[2]
+        call.add(scores, _rows(self._keys), _turned(call.queries), (call.t, size, call.u))
 
     def backward(self, d_scores, d_queries, d_memory, grads):
-        """Add into all three."""
-        call, d_keys = self._call, np.zeros_like(self._keys)
-        for n, t, u in call.rows:
-            d_row = d_scores[:t, n, :u]
-            native.matmul(d_row, native.pack(call.queries[:u, n]), out=d_keys[:t, n])
-            native.add_outer(d_queries[:u, n], d_row, self._keys[:t, n])
+        """Add into the last three."""
+        call, size, d_keys = self._call, self._keys.shape[2], np.zeros_like(self._keys)
+        call.add(d_keys, _rows(d_scores), _rows(call.queries), (call.t, call.u, size))
+        call.add(d_queries, _turned(d_scores), _rows(self._keys), (call.u, call.t, size))
         call.products.d_projected(d_keys, call.memory, call.read.valid, "weight_score", grads, d_memory)
 
 
 class _Additive:
-    """v . tanh(W_q h + W_m s); the tanh are computed again in backward, so that no more than a row's are in memory."""
+    """v . tanh(W_q h + W_m s); the tanh are computed once more in backward, so that few are in memory."""
 
     def __init__(self, call):
         self._call, self._keys = call, call.read.keys
         self._asks = call.products.projected(call.queries, call.asked, "weight_query")
 
-    def _hidden(self, n, t, u):
-        """Return tanh(...) of one row, (t * u, attention_size)."""
-        pre = self._keys[:t, n][:, None] + self._asks[:u, n]
-        return native.vector_math("tanh", pre.reshape(-1)).reshape(t * u, -1)
+    def _parts(self):
+        """Yield slices of some rows, and their tanh (memory_len, rows, seq_len, attention_size)."""
+        (memory_len, batch_size, size), seq_len = self._keys.shape, len(self._asks)
+        step = max(1, PART // max(1, memory_len * seq_len * size))
+        for start in range(0, batch_size, step):
+            part = slice(start, min(start + step, batch_size))
+            asks = np.ascontiguousarray(self._asks[:, part].swapaxes(0, 1))
+            pre = self._keys[:, part, None] + asks
+            yield part, native.vector_math("tanh", pre.reshape(-1)).reshape(pre.shape) if pre.size else pre
 
-    def forward(self, n, t, u):
-        """Return the scores (t, u) of one row."""
-        return native.matmul(self._hidden(n, t, u), self._call.pack.context_column).reshape(t, u)
+    def forward(self, scores):
+        """Fill `scores`."""
+        for part, hidden in self._parts():
+            column = native.matmul(hidden.reshape(-1, hidden.shape[3]), self._call.pack.context_column)
+            scores[:, part] = column.reshape(hidden.shape[:3])
 
     def backward(self, d_scores, d_queries, d_memory, grads):
-        """Add into all three."""
+        """Add into the last three."""
         call, context = self._call, self._call.pack.context
         d_keys, d_asks = np.zeros_like(self._keys), np.zeros_like(self._asks)
-        for n, t, u in call.rows:
-            hidden = self._hidden(n, t, u)
-            d_row = np.ascontiguousarray(d_scores[:t, n, :u]).reshape(-1, 1)
-            native.add_outer(grads["context"][None], d_row, hidden)
-            d_pre = (d_row * context * (1 - hidden * hidden)).reshape(t, u, -1)
-            d_asks[:u, n] = _summed(d_pre)
-            d_keys[:t, n] = _summed(d_pre.swapaxes(0, 1))
+        for part, hidden in self._parts():
+            d_part = d_scores[:, part, :, None]
+            d_context = d_part * hidden
+            native.add_rows(grads["context"], d_context.reshape(-1, hidden.shape[3]))
+            d_pre = np.multiply(d_context, hidden, out=d_context)
+            d_pre = np.multiply(np.subtract(d_part, d_pre, out=d_pre), context, out=d_pre)
+            d_asks[:, part] = _summed(d_pre).swapaxes(0, 1)
+            d_keys[:, part] = _summed(d_pre.transpose(2, 0, 1, 3))
         call.products.d_projected(d_keys, call.memory, call.read.valid, "weight_memory", grads, d_memory)
         call.products.d_projected(d_asks, call.queries, call.asked, "weight_query", grads, d_queries)
 
@@ -359,5 +380,5 @@ _SCORES = {"multiplicative": _Multiplicative, "additive": _Additive}
 def _summed(array):
     """Return the sum over the first axis, term after term."""
     total = np.zeros(array.shape[1:], array.dtype)
-    native.add_rows(total.reshape(-1), np.ascontiguousarray(array).reshape(len(array), -1))
+    native.add_rows(total.reshape(-1), np.ascontiguousarray(array).reshape(len(array), total.size))
     return total

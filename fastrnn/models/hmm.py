@@ -5,6 +5,8 @@ import numpy as np
 from .._validation import as_array, as_tokens, check_lengths, check_shape, check_size, check_tokens_in_range
 from .ctc import check_logits, log_softmax
 
+_ROUNDING = 1e-3  # by which probabilities may miss a sum of 1
+
 
 class HMMDecoder:
     """The likeliest sequence of states, one a step, of a network that judges each step.
@@ -45,6 +47,23 @@ class HMMDecoder:
     >>> logits = np.log([[0.9, 0.1], [0.4, 0.6], [0.9, 0.1], [0.1, 0.9]])
     >>> decoder.decode(logits[:, None])
     [array([0, 0, 0, 1])]
+
+    Behind an estimator, whose labels are numbers of states in the order of its ``classes_``:
+
+    >>> import warnings
+    >>> from fastrnn import RNNTagger
+    >>> rng = np.random.default_rng(0)
+    >>> y = [np.repeat(rng.integers(0, 3, 8), 6) for _ in range(30)]
+    >>> X = [np.eye(3)[states] + rng.standard_normal((len(states), 3)) for states in y]
+    >>> tagger = RNNTagger((8,), cell="rnn", learning_rate_init=0.02, max_iter=40, random_state=0)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # 40 epochs are few
+    ...     tagger = tagger.fit(X[:20], y[:20])
+    >>> decoder = HMMDecoder(len(tagger.classes_)).fit(y[:20])
+    >>> paths = decoder.decode_proba(tagger.predict_proba(X[20:]))
+    >>> right = np.concatenate(paths) == np.concatenate(y[20:])
+    >>> bool(right.mean() > tagger.score(X[20:], y[20:]) + 0.02)
+    True
     """
 
     def __init__(self, n_states, smoothing=1.0, prior_scale=1.0):
@@ -103,15 +122,41 @@ class HMMDecoder:
         logits = as_array("logits", logits, np.float64)
         check_shape("logits", logits, ("seq_len", "batch_size", "n_states"), (None, None, self.n_states))
         lengths = check_lengths(lengths, logits.shape[0], logits.shape[1])
+        rows = [logits[: None if lengths is None else lengths[n], n] for n in range(logits.shape[1])]
+        return [self._path(f"logits[:, {n}]", row) for n, row in enumerate(rows)]
+
+    def decode_proba(self, probabilities):
+        """Return the likeliest states of each sequence of posteriors.
+
+        Parameters
+        ----------
+        probabilities : list of array_like of shape (seq_len_i, n_states)
+            As ``predict_proba`` of an `RNNTagger` gives them, or that of an `RNNClassifier` for the windows of one
+            recording after the other. Each row adds up to 1.
+
+        Returns
+        -------
+        list of ndarray of int64 of shape (seq_len_i,)
+
+        Raises
+        ------
+        ValueError
+            Where no path has a probability above 0, or a row is no distribution.
+        """
+        self._check_fitted()
         paths = []
-        for n in range(logits.shape[1]):
-            row = logits[: None if lengths is None else lengths[n], n]
-            path, score = viterbi(self.log_initial_, self.log_transition_, self.log_likelihood(row))
-            if score == -np.inf:
+        for k, rows in enumerate(probabilities):
+            name = f"probabilities[{k}]"
+            rows = as_array(name, rows, np.float64)
+            check_shape(name, rows, ("seq_len", "n_states"), (None, self.n_states))
+            wrong = np.flatnonzero(~((rows >= 0.0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) < _ROUNDING)))
+            if wrong.size:
                 raise ValueError(
-                    f"logits[:, {n}] has no path of a probability above 0, expected one; smoothing is {self.smoothing}"
+                    f"{name}[{wrong[0]}] adds up to {rows[wrong[0]].sum():.6g} and has the least value "
+                    f"{rows[wrong[0]].min():.6g}, expected probabilities that add up to 1"
                 )
-            paths.append(path)
+            with np.errstate(divide="ignore"):
+                paths.append(self._path(name, np.log(rows)))
         return paths
 
     def log_likelihood(self, logits):
@@ -132,6 +177,14 @@ class HMMDecoder:
         known = self.log_prior_ > -np.inf
         prior = np.where(known, self.log_prior_, 0.0)
         return np.where(known, log_softmax(logits) - self.prior_scale * prior, -np.inf)
+
+    def _path(self, name, logits):
+        path, score = viterbi(self.log_initial_, self.log_transition_, self.log_likelihood(logits))
+        if score == -np.inf:
+            raise ValueError(
+                f"{name} has no path of a probability above 0, expected one; smoothing is {self.smoothing}"
+            )
+        return path
 
     def _log_share(self, counts):
         counts = counts + self.smoothing

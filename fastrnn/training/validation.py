@@ -5,7 +5,7 @@ import numpy as np
 from .samples import Samples
 
 
-def mean_loss(network, samples, loss, batch_size, n_threads=None):
+def mean_loss(network, samples, loss, batch_size, n_threads=None, window=None):
     """Mean loss of a data set, without dropout and without penalty.
 
     Parameters
@@ -16,6 +16,8 @@ def mean_loss(network, samples, loss, batch_size, n_threads=None):
         As in `train`.
     batch_size : int
     n_threads : int or None
+    window : int or None
+        Of a network with an output a step: sequences are read by so many steps, so that memory is that of a window.
 
     Returns
     -------
@@ -24,15 +26,26 @@ def mean_loss(network, samples, loss, batch_size, n_threads=None):
     """
     total, weight = 0.0, 0
     for indices in samples.batches(batch_size):
-        batch, share = samples.batch(indices), samples.total_weight(indices)
-        if not share:
+        if not samples.total_weight(indices):
             continue
-        with np.errstate(over="ignore", invalid="ignore"):
-            output, _ = network(batch.x, lengths=batch.lengths, n_threads=n_threads)
-            arguments = () if batch.weight is None else (batch.weight,)
-            total += loss(output, batch.target, *arguments)[0] * share
-        weight += share
+        batch, states = samples.batch(indices), None
+        for start, stop in _cuts(samples, indices, window):
+            part = batch if stop is None else batch.steps(start, stop)
+            with np.errstate(over="ignore", invalid="ignore"):
+                output, states = network(part.x, states, lengths=part.lengths, n_threads=n_threads)
+                if share := samples.total_weight(indices, start, stop):
+                    arguments = () if part.weight is None else (part.weight,)
+                    total += loss(output, part.target, *arguments)[0] * share
+                    weight += share
     return total / max(weight, 1e-300)
+
+
+def _cuts(samples, indices, window):
+    """Return [(first step, step behind the last or None for all)]."""
+    if window is None or not samples.per_step:
+        return [(0, None)]
+    longest = int(samples.lengths[indices].max(initial=0))
+    return [(start, min(start + window, longest)) for start in range(0, longest, window)]
 
 
 class Validation:
@@ -60,5 +73,6 @@ class Validation:
     def __call__(self):
         """Return (loss, score) of the network as it is."""
         settings = self._settings
-        value = mean_loss(self._network, self._samples, settings.loss, settings.batch_size, settings.n_threads)
+        options = {"n_threads": settings.n_threads, "window": settings.bptt_window}
+        value = mean_loss(self._network, self._samples, settings.loss, settings.batch_size, **options)
         return value, (-value if self._score is None else float(self._score(self._network, *self._data)))
