@@ -313,5 +313,5 @@ def test_a_network_of_models_runs_streams_masks_folds_and_is_saved(tmp_path, rng
 
 
 def test_what_other_formats_cannot_hold_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"layer 3 \(TiedDense\(.*\)\) is of a kind that torch.nn does not have"):
+    with pytest.raises(ValueError, match=r"layer 2 \(TiedDense\(.*\)\) is of a kind that torch.nn does not have"):
         fastrnn.state_dict(language_model())

@@ -10,10 +10,10 @@ from .. import init
 from .._core import native
 from .._threads import resolve
 from .._validation import as_gradient, check_choice, check_dtype, check_lengths, check_size
+from ._activated import ACTIVATIONS, activated, d_activation
 from ._base import Layer
 from ._ragged import gather, read_sequences, scatter, valid_steps
 from ._weight_pack import WeightPack
-from .dense import ACTIVATIONS, _activated, _d_activation
 
 PADDINGS = ("same", "valid", "causal")
 BLOCK_SIZE = 1 << 20  # numbers of the taps of a block of steps, 4 MB of float32: they stay in the cache
@@ -181,7 +181,7 @@ class Conv1d(Layer):
         def backward(d_output):
             d_output = as_gradient("d_output", d_output, self.dtype, output.shape).reshape(shape)
             spend()
-            d_steps = np.multiply(gather(d_output, taps.valid), _d_activation(self.activation, y_steps))
+            d_steps = d_activation(self.activation, y_steps, gather(d_output, taps.valid))
             d_x = self._d_apply(d_steps, taps, weight_for_d_x, n_threads)
             return d_x[:, 0] if unbatched else d_x
 
@@ -194,7 +194,7 @@ class Conv1d(Layer):
             columns = taps.columns(block)
             threads = self._threads(n_threads, len(columns))
             native.matmul(columns, pack.weight, pack.bias, out=y[block], n_threads=threads)
-        return _activated(self.activation, y)
+        return activated(self.activation, y)
 
     def _d_apply(self, d_steps, taps, weight_for_d_x, n_threads):
         """Add the gradients of the parameters and return d_x (seq_len, batch_size, input_size)."""

@@ -10,10 +10,10 @@ from .. import init
 from .._core import native
 from .._threads import resolve
 from .._validation import as_array, as_gradient, check_choice, check_dtype, check_shape, check_size
+from ._activated import ACTIVATIONS, activated, d_activation
 from ._base import Layer
 from ._ragged import gather, scatter, valid_steps
 from ._weight_pack import WeightPack
-from .dense import ACTIVATIONS, _activated, _d_activation
 
 BLOCK_SIZE = 1 << 16  # numbers of the patches of a block of frames, 256 KB of float32: they stay in the cache
 
@@ -171,7 +171,7 @@ class Conv2d(Layer):
         def backward(d_output):
             d_output = as_gradient("d_output", d_output, self.dtype, output.shape)
             spend()
-            d_steps = np.multiply(gather(d_output, valid), _d_activation(self.activation, y_steps))
+            d_steps = d_activation(self.activation, y_steps, gather(d_output, valid))
             return scatter(self._d_apply(d_steps, frames, weight_for_d_x, n_threads), valid, x.shape)
 
         return output, backward
@@ -189,7 +189,7 @@ class Conv2d(Layer):
             patches = self._patches(frames[block])
             products = native.matmul(patches, pack.weight, pack.bias, n_threads=self._threads(n_threads, len(patches)))
             y[block] = _channels_first(products, y[block].shape)
-        return _activated(self.activation, y.reshape(len(frames), self.output_size))
+        return activated(self.activation, y.reshape(len(frames), self.output_size))
 
     def _d_apply(self, d_steps, frames, weight_for_d_x, n_threads):
         """Add the gradients of the parameters and return d_frames (steps, input_size)."""

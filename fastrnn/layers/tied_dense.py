@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._core import native
-from .._threads import resolve
-from .._validation import as_array, as_gradient, check_shape
-from ._base import Layer
-from ._ragged import gather, scatter, valid_steps
-from ._weight_pack import WeightPack
+from ._affine import Affine
 from .embedding import Embedding
 
 
-class TiedDense(Layer):
+class TiedDense(Affine):
     """Scores of all tokens, ``x @ table.T + bias``, by the table of the `Embedding` with which the network begins.
 
     One table reads tokens and writes them, so it learns from both ends, and a large vocabulary is stored once. The
@@ -94,72 +89,9 @@ class TiedDense(Layer):
         twin.tied_to = embedding
         return twin
 
-    def __call__(self, x, lengths=None, *, n_threads=None):
-        """Score all tokens.
-
-        Parameters
-        ----------
-        x : array_like of shape (seq_len, batch_size, input_size), (batch_size, input_size) or (..., input_size)
-        lengths : array_like of int of shape (batch_size,), optional
-            Steps of each row; what comes after is not read, and the output there is 0.
-        n_threads : int, optional
-            At most so many threads.
-
-        Returns
-        -------
-        ndarray of shape (..., output_size)
-        """
-        x = self._input(x)
-        valid = valid_steps(x, lengths)
-        return scatter(self._apply(gather(x, valid), self._pack(), n_threads), valid, self._output_shape(x))
-
-    def forward(self, x, lengths=None, *, training=True, rng=None, n_threads=None):
-        """Score all tokens and keep what the gradient needs.
-
-        Parameters
-        ----------
-        x, lengths, n_threads
-            As in a call. `x` must not be changed before `backward`.
-        training, rng
-            Without effect here.
-
-        Returns
-        -------
-        output : ndarray of shape (..., output_size)
-        backward : callable
-            ``d_x = backward(d_output)``; adds the gradient of the bias into `grads` and that of the table into those of
-            the embedding. Works once.
-        """
-        x = self._input(x)
-        valid = valid_steps(x, lengths)
-        pack = self._pack()
-        weight_for_d_x = pack.weight_for_d_x(self.tied_to.params)
-        x_steps = gather(x, valid)
-        output = scatter(self._apply(x_steps, pack, n_threads), valid, self._output_shape(x))
-        spend = self._single_use(pack.version)
-
-        def backward(d_output):
-            d_output = as_gradient("d_output", d_output, self.dtype, output.shape)
-            spend()
-            d_steps = gather(d_output, valid)
-            threads = self._threads(n_threads, len(d_steps))
-            native.add_outer(self.tied_to.grads["weight"], d_steps, x_steps, n_threads=threads)
-            native.add_rows(self.grads["bias"], d_steps)
-            return scatter(native.matmul(d_steps, weight_for_d_x, n_threads=threads), valid, x.shape)
-
-        return output, backward
-
-    def _input(self, x):
-        return check_shape("x", as_array("x", x, self.dtype), ("...", "input_size"), (None, self.input_size))
-
-    def _output_shape(self, x):
-        return (*x.shape[:-1], self.output_size)
-
-    def _apply(self, steps, pack, n_threads):
-        return native.matmul(steps, pack.weight, pack.bias, n_threads=self._threads(n_threads, len(steps)))
-
-    def _threads(self, n_threads, steps):
-        return resolve(n_threads, steps * self.input_size * self.output_size, steps)
+    @property
+    def _owner(self):
+        return self.tied_to
 
     def _pack(self):
         """Return the pack of the present version of bias and table."""
@@ -169,15 +101,3 @@ class TiedDense(Layer):
         pack = self._make_pack()
         pack.version = version
         return pack
-
-    def _make_pack(self):
-        return WeightPack({"weight": self.tied_to.params["weight"], "bias": self.params["bias"]})
-
-    def _step_function(self, batch_size):
-        pack, shape = self._pack(), (batch_size, self.input_size)
-
-        def step(x_t):
-            x_t = as_array("x_t", x_t, self.dtype)
-            return self._apply(check_shape("x_t", x_t, ("batch_size", "input_size"), shape), pack, 1)
-
-        return step

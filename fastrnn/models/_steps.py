@@ -6,7 +6,7 @@ import numpy as np
 
 from .._core import native
 from ..layers import Dense, Embedding
-from ..layers.dense import _activated
+from ..layers._activated import activated
 
 FEW = 8  # tokens that are quicker looked at one by one
 
@@ -36,7 +36,7 @@ def _dense(layer):
     weight, bias, matmul = pack.weight, pack.bias, native.matmul
     if activation is None:
         return lambda x: matmul(x, weight, bias)
-    return lambda x: _activated(activation, matmul(x, weight, bias))
+    return lambda x: activated(activation, matmul(x, weight, bias))
 
 
 def _embedding(layer, checked, n):
