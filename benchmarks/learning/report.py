@@ -50,8 +50,12 @@ def unwarned():
 
 
 def write(name, *parts, folder=RESULTS):
-    """Print a report and write it to ``<folder>/<name>.md``: its parts, then the command and the machine."""
-    command = " ".join(["python -m", f"benchmarks.learning.{name}", *sys.argv[1:]])
+    """Print a report and write it to ``<folder>/<name>.md``: its parts, then the command and the machine.
+
+    Of an absolute path in the command only the last part is shown.
+    """
+    arguments = (Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv[1:])
+    command = " ".join(["python -m", f"benchmarks.learning.{name}", *arguments])
     text = "\n\n".join([*parts, f"Command: `{command}`  \nMachine: {machine_line()}."]) + "\n"
     print(text)
     folder.mkdir(exist_ok=True)
