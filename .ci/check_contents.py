@@ -8,7 +8,8 @@ import zipfile
 MAX_WHEEL_BYTES = 8_000_000
 IN_SDIST = ["setup.py", "LICENSE", "csrc/fr_dispatch.c", "csrc/fr_simd.h", "fastrnn/_core/native.pyx"]
 IN_WHEEL = ["fastrnn/__init__.py", "fastrnn/py.typed", "fastrnn/layers/__init__.py"]
-EXTENSIONS = {"native", "gradients", "loops", "directions", "recurrent", "backward", "stepping", "_blas"}
+EXTENSIONS = {"native", "gradients", "loops", "directions", "recurrent", "backward", "stepping", "ctc"}
+EXTENSIONS |= {"row_products", "_blas"}
 NOT_IN_WHEEL = (".c", ".h", ".inc", ".pyx", ".pxd", ".o", ".a")
 
 
