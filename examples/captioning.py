@@ -21,7 +21,7 @@ def caption(left, right):
     """Words for two digits."""
     if left != right:
         return f"{WORDS[left]}, {WORDS[right]}"
-    return f"two {WORDS[left]}{'es' if WORDS[left].endswith(('o', 'x')) else 's'}"
+    return f"two {WORDS[left]}{'es' if WORDS[left] == 'six' else 's'}"
 
 
 def pictures(images, digits, n_pictures, rng):

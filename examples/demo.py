@@ -28,12 +28,14 @@ def timed(call, *arguments):
     return result, time.perf_counter() - start
 
 
-def run(estimator_class, n_seeds, data):
+def run(estimator_class, n_seeds, data, **settings):
     """Train with several seeds, the first with a progress bar; print the figures, return the first model."""
     X_train, y_train, X_test, y_test = data
     models, accuracies, seconds = [], [], []
     for seed in range(n_seeds):
-        model, fit_seconds = timed(estimator_class(random_state=seed, verbose=seed == 0).fit, X_train, y_train)
+        model, fit_seconds = timed(
+            estimator_class(random_state=seed, verbose=seed == 0, **settings).fit, X_train, y_train
+        )
         models.append(model)
         seconds.append(fit_seconds)
         accuracies.append(model.score(X_test, y_test))
@@ -65,7 +67,7 @@ def main():
     """Train, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds to train with (default 5)")
-    parser.add_argument("--small", action="store_true", help="train with one seed, whatever --seeds says")
+    parser.add_argument("--small", action="store_true", help="train for ten epochs with one seed")
     parser.add_argument("--picture", default="learning_curve.png", help="where to save the learning curves")
     options = parser.parse_args()
     if options.seeds < 1:
@@ -75,7 +77,8 @@ def main():
     X_train, y_train, X_test, y_test = load_japanese_vowels(return_X_y=True)
     print(f"JapaneseVowels: {len(X_train)} training and {len(X_test)} test sequences, 12 features, 9 speakers\n")
     data = scaled(X_train, X_train), y_train, scaled(X_test, X_train), y_test
-    models = [run(cls, 1 if options.small else options.seeds, data) for cls in (LSTMClassifier, GRUClassifier)]
+    n_seeds, settings = (1, {"max_iter": 10}) if options.small else (options.seeds, {})
+    models = [run(cls, n_seeds, data, **settings) for cls in (LSTMClassifier, GRUClassifier)]
     draw(models, options.picture)
     print(f"learning curves: {options.picture}")
 

@@ -7,6 +7,7 @@ one: of fifty phrases of a bar the one with four voices and fewest clashes stays
 What comes of it is drawn as a piano roll, and written as a MIDI file.
 """
 
+import mido
 import numpy as np
 from common import benchmark, parser, save, subplots, table, timed
 
@@ -20,8 +21,6 @@ TICKS, TEMPO, ORGAN = 480, 90, 19  # a beat's length in the file, beats a minute
 
 def write_midi(roll, path):
     """Save a piece, indicators of shape (n_beats, 88); a key that goes on sounding is held, not struck again."""
-    import mido
-
     file = mido.MidiFile(ticks_per_beat=TICKS)
     track = file.add_track()
     track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(TEMPO)))

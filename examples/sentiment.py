@@ -32,8 +32,8 @@ RARE = "<rare>"
 
 
 def words(text):
-    """Lower-case words and punctuation; never empty."""
-    return re.findall(r"[a-z']+|[^\w\s]+", text.lower()) or ["."]
+    """Lower-case words, punctuation and faces such as :D; never empty."""
+    return re.findall(r"[:;=x]-?[dp]\b|[a-z']+|[^\w\s]+", text.lower()) or ["."]
 
 
 def download(folder):
@@ -56,14 +56,14 @@ def snippets(path):
 
 
 def generated(n_snippets, rng):
-    """Return sentences in which a word that turns or strengthens another stands before it, and their ratings."""
+    """Return sentences such as "the film is not very good , the music rather dull .", and their ratings."""
     values = {"good": 2, "great": 3, "fine": 1, "bad": -2, "awful": -3, "dull": -1}
-    factors = {"": 1.0, "very": 1.3, "rather": 0.6, "not": -0.7}
+    turns, forces = {"": 1.0, "not": -0.8}, {"": 1.0, "very": 1.3, "rather": 0.5}
     found, ratings = [], []
     for _ in range(n_snippets):
-        (one, other), (turn, force) = rng.choice(list(values), 2), rng.choice(list(factors), 2)
-        found.append(words(f"the film is {turn} {one} , the music {force} {other} ."))
-        ratings.append((factors[turn] * values[one] + factors[force] * values[other]) / 2)
+        said = [[str(rng.choice(list(kind))) for kind in (turns, forces, values)] for _ in range(2)]
+        found.append(words(f"the film is {' '.join(said[0])} , the music {' '.join(said[1])} ."))
+        ratings.append(sum(turns[turn] * forces[force] * values[word] for turn, force, word in said) / 2)
     return found, np.array(ratings)
 
 
@@ -73,7 +73,8 @@ def data(options):
         path = options.data or (None if options.small else download(folder))
         if path is not None:
             return snippets(path)
-    print("generated sentences instead of vaderSentiment's snippets" + ("" if options.small else ": no network"))
+    reason = "" if options.small else ", which pip could not download"
+    print(f"generated sentences instead of vaderSentiment's snippets{reason}")
     return generated(400 if options.small else 4000, np.random.default_rng(0))
 
 
@@ -93,11 +94,11 @@ def draw(model, texts, guess, ratings, path):
     short = [k for k, text in enumerate(texts) if 7 <= len(text) <= 11 and RARE not in text][:200]
     moves = {k: model.predict([texts[k][: n + 1] for n in range(len(texts[k]))]) for k in short}
     rise = {k: guesses[-1] - guesses[0] for k, guesses in moves.items()}
-    for k, color in ((max(rise, key=rise.get), "C2"), (min(rise, key=rise.get), "C3")):
+    for k, color, place in ((max(rise, key=rise.get), "C2", 8), (min(rise, key=rise.get), "C3", -15)):
         right.plot(moves[k], "o-", color=color, label=f"readers: {ratings[k]:+.1f}")
         for step, word in enumerate(texts[k]):
             style = {"fontsize": 9, "color": color, "ha": "center"}
-            right.annotate(word, (step, moves[k][step]), (0, 8), textcoords="offset points", **style)
+            right.annotate(word, (step, moves[k][step]), (0, place), textcoords="offset points", **style)
     right.margins(0.1)
     right.set(xlabel="words read", ylabel="rating so far", title="two of them, word by word")
     right.legend()
@@ -111,6 +112,8 @@ def main(argv=None):
     options = made.parse_args(argv)
     texts, ratings = data(options)
     texts, test_texts, ratings, test_ratings = train_test_split(texts, ratings, test_size=0.2, random_state=0)
+    if options.small:
+        texts, ratings = texts[:2000], ratings[:2000]
     print(f"snippets: {len(texts)} for training and {len(test_texts)} for the test\n")
     count = Counter(word for text in texts for word in text)
     reads = [[[word if count[word] > 1 else RARE for word in text] for text in part] for part in (texts, test_texts)]

@@ -96,7 +96,7 @@ def test_captions_name_both_digits(load):
     assert [caption(7, 3), caption(6, 6), caption(0, 0), caption(9, 9)] == [
         "seven, three",
         "two sixes",
-        "two zeroes",
+        "two zeros",
         "two nines",
     ]
 

@@ -135,11 +135,19 @@ def with_parameters(cls):
     """
     if cls.__doc__ is not None:  # python -OO has none
         known = inspect.signature(cls).parameters
-        entries = re.split(r"\n(?=\S)", PARAMETERS)
-        kept = [entry for entry in entries if known.keys() & set(_names(entry)) and not _is_told(cls, entry)]
-        for mark, text in (("{parameters}", "\n".join(kept)), ("{attributes}", ATTRIBUTES)):
-            cls.__doc__ = cls.__doc__.replace(mark, text.replace("\n", "\n    "))
+        kept = [
+            entry for entry in _entries(PARAMETERS) if known.keys() & set(_names(entry)) and not _is_told(cls, entry)
+        ]
+        left = [
+            entry for entry in _entries(ATTRIBUTES) if "embedding_dim" in known or "vocabulary_" not in _names(entry)
+        ]
+        for mark, entries in (("{parameters}", kept), ("{attributes}", left)):
+            cls.__doc__ = cls.__doc__.replace(mark, "\n".join(entries).replace("\n", "\n    "))
     return cls
+
+
+def _entries(text):
+    return re.split(r"\n(?=\S)", text)
 
 
 def _names(entry):
