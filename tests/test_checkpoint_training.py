@@ -1,5 +1,6 @@
 """Checkpoints of a training run: it goes on to the same bits, however it ended."""
 
+import functools
 import json
 import os
 import random
@@ -41,6 +42,7 @@ def _stop_at(number):
     """A loss that raises on its call of that number."""
     calls = []
 
+    @functools.wraps(softmax_cross_entropy)
     def loss(*arguments):
         calls.append(0)
         if len(calls) == number:
@@ -121,7 +123,8 @@ def test_a_run_that_had_ended_ends_at_once_with_the_same_weights(tmp_path):
 def test_a_loss_that_is_not_finite_after_a_resume_leaves_the_best_weights_of_before(tmp_path, monkeypatch):
     path = tmp_path / "run"
     network, history = fit(3, checkpoint=path)
-    monkeypatch.setattr(training_to_kill, "softmax_cross_entropy", lambda output, target: (np.nan, output))
+    not_finite = functools.wraps(softmax_cross_entropy)(lambda output, target: (np.nan, output))
+    monkeypatch.setattr(training_to_kill, "softmax_cross_entropy", not_finite)
     with pytest.raises(NonFiniteLossError, match="at epoch 4, batches 1 to 2") as caught:
         fit(6, resume_from=path)
     assert caught.value.history.best_epoch <= 3 and caught.value.history.loss_curve == history.loss_curve

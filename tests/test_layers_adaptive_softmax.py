@@ -285,6 +285,7 @@ def test_made_up_files_are_refused(changes, message, tmp_path):
         ({"cutoffs": [0, 2]}, ValueError, r"cutoffs\[0\] is 0, expected an integer >= 1"),
         ({"cutoffs": [1.5]}, TypeError, r"cutoffs\[0\] is 1.5"),
         ({"cutoffs": 3}, TypeError, "cutoffs is 3, expected a sequence of integers"),
+        ({"cutoffs": iter([2])}, TypeError, "expected a sequence of integers"),  # which can be read once alone
         ({"div_value": 0.5}, ValueError, "div_value is 0.5, expected a number >= 1"),
         ({"div_value": float("nan")}, ValueError, "div_value is nan, expected a number >= 1"),
         ({"div_value": "4"}, TypeError, "div_value is '4', expected a number >= 1"),

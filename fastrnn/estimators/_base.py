@@ -14,7 +14,7 @@ from ..training.windows import check_windows
 from ._callbacks import FitTasks, as_callbacks
 from ._fitting import Labelled, run_training, split_off_validation, unchanged_on_error
 from ._input import read_sequences, read_weights
-from ._network import check_same, composed, make_network, reads_vectors, table_of
+from ._network import check_dtype, check_same, composed, make_network, reads_vectors, table_of
 from ._parameters import Parameters, check_parameters, derived_init
 from ._predicting import outputs
 from ._solver import check_endless, continuation_of
@@ -199,6 +199,7 @@ arrays of shape (n_timesteps_i, n_features)
         """Check and read everything, and make the network unless training goes on with the present one."""
         data = self._read(X, y, sample_weight, "sample_weight", not goes_on, classes)
         if goes_on:
+            check_dtype(self.dtype, self._trained, "the network that training goes on with")
             check_same(make_network(self, sizes, np.random.default_rng(0)), self._trained)
             rng = self._later_generator()
         else:

@@ -11,7 +11,7 @@ from ..losses import logistic_cross_entropy, sigmoid, softmax, softmax_cross_ent
 from ._base import BaseRNN, with_default_cell
 from ._doc import with_parameters
 from ._input import read_y
-from ._parameters import derived_init
+from ._parameters import check_number, derived_init
 
 
 @with_parameters
@@ -265,7 +265,10 @@ def class_factors(class_weight, classes, codes, weight):
         unknown = [label for label in class_weight if label not in labels]
         if unknown and not all(label in class_weight for label in labels):
             raise ValueError(f"class_weight has the label {unknown[0]!r}, expected labels of {labels}")
-        return np.array([float(class_weight.get(label, 1.0)) for label in labels])
+        factors = [class_weight.get(label, 1.0) for label in labels]
+        for label, factor in zip(labels, factors):
+            check_number(f"class_weight[{label!r}]", factor, least=0.0)
+        return np.array(factors, dtype=np.float64)
     if not (isinstance(class_weight, str) and class_weight == "balanced"):
         raise ValueError(f"class_weight is {class_weight!r}, expected a dict, 'balanced' or None")
     totals = np.bincount(codes, weights=weight, minlength=len(classes))

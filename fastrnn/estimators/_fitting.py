@@ -1,5 +1,6 @@
 """What ``fit`` and ``partial_fit`` do between reading the data and publishing the result."""
 
+import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -39,6 +40,8 @@ class Labelled:
         if self.weight is None:
             return self
         counts = np.array([np.any(weight) for weight in self.weight])
+        if not counts.any():
+            raise ValueError("all weights are zero, with those of classes, expected a sample of non-zero weight")
         return self if counts.all() else self.select(np.flatnonzero(counts))
 
 
@@ -46,6 +49,8 @@ class Labelled:
 def unchanged_on_error(estimator):
     """An estimator whose fit is refused or fails goes on as it was, unless a loss was not finite."""
     before = vars(estimator).copy()
+    trained, going_on = before.get("_trained"), copy.deepcopy(before.get("_continuation"))
+    weights = None if trained is None else trained.state_dict()
     try:
         yield
     except NonFiniteLossError:  # it has been trained, up to there
@@ -53,6 +58,10 @@ def unchanged_on_error(estimator):
     except Exception:
         vars(estimator).clear()
         vars(estimator).update(before)
+        if trained is not None:  # training that goes on has moved them in place
+            trained.load_state_dict(weights)
+        if going_on is not None:
+            estimator._continuation = going_on
         raise
 
 

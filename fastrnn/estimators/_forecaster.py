@@ -9,16 +9,16 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_choice, check_quantiles, check_size
-from ..losses import quantile_loss, squared_error
+from ..losses import squared_error
 from ._base import BaseRNN
 from ._callbacks import FitTasks
 from ._doc import with_parameters
 from ._fitting import unchanged_on_error
-from ._forecasting import Plan, Scaling, context_at, forecasts, learn_scaling, training_windows
+from ._forecasting import Pinball, Plan, Scaling, context_at, forecasts, learn_scaling, training_windows
 from ._input import compute_dtype
 from ._parameters import check_parameters, derived_init
 from ._rolling import RollingOrigins
-from ._series import Layout, Panel, check_lengths, check_like, read_future, read_panel
+from ._series import Layout, Panel, check_lengths, check_like, check_range, read_future, read_panel
 from ._steps import joined, per_step
 
 _ADDED = {
@@ -59,6 +59,17 @@ class RNNForecaster(RollingOrigins, BaseRNN):
         Steps that are read before a forecast, or all where there are fewer; longest training sequence.
     stride : int or None, default=None
         Steps from one training window to the next on average, at most half of ``window``; None is an eighth of it.
+    network : Sequential or None, default=None
+        A network to train instead of the one that the parameters above describe, which then must have their defaults.
+        It maps (seq_len, batch_size, n_variables + steps_at_once * n_covariates) to an output a step, steps_at_once *
+        n_variables * n_quantiles numbers in this order of axes, where steps_at_once is ``horizon`` for "direct" and 1
+        for "recursive". It must not see what comes later.
+    early_stopping : bool, default=False
+        Stop by the score on validation data, and keep the weights of the best: R^2 of the scaled values, mean over
+        outputs; with quantiles, minus the pinball loss. The data are ``y_val, X_val`` of ``fit``, else the end of each
+        series, of which nothing is in the scaling.
+    validation_fraction : float, default=0.1
+        Share of each series that this end has, in (0, 1), and at least steps_at_once steps.
 
     Attributes
     ----------
@@ -69,14 +80,6 @@ class RNNForecaster(RollingOrigins, BaseRNN):
     See Also
     --------
     RNNTagger : Numbers or labels for every step of a sequence that is known.
-
-    Notes
-    -----
-    ``early_stopping`` takes the last ``validation_fraction`` of each series, at least ``horizon`` steps, and no part at
-    random; nothing of it is in the scaling. The score on it is R^2 of the scaled values, mean over outputs; with
-    quantiles, minus the pinball loss. ``network`` maps (seq_len, batch_size, n_variables + steps_at_once *
-    n_covariates) to an output a step, steps_at_once * n_variables * n_quantiles of them in this order of axes, where
-    steps_at_once is ``horizon`` for "direct" and 1 for "recursive". It must not see what comes later.
 
     Examples
     --------
@@ -190,6 +193,7 @@ class RNNForecaster(RollingOrigins, BaseRNN):
         if reset:
             self._dtype = compute_dtype(self.dtype, [np.float32 if panel.is_float32 else np.float64])
             self._dtype = self._dtype if self.network is None else self.network.dtype
+            check_range(panel, self._dtype)
         else:
             check_like(panel, self._layout)
             _check_goes_on(plan, self._plan)
@@ -249,21 +253,14 @@ class RNNForecaster(RollingOrigins, BaseRNN):
     @property
     def _loss(self):
         quantiles = self._plan.quantiles
-        if not quantiles:
-            return squared_error
-
-        def loss(output, target, *weight):
-            spread = output.reshape(*target.shape, len(quantiles))
-            value, d_output = quantile_loss(spread, target, quantiles, *weight)
-            return value, d_output.reshape(output.shape)
-
-        return loss
+        return Pinball(quantiles) if quantiles else squared_error
 
     def _score_outputs(self, output, target, sample_weight):
         output, target, weight = joined(output), joined(target), per_step(sample_weight, target)
         if self._plan.quantiles:
             return -self._loss(output, target, *(() if weight is None else (weight,)))[0]
-        return r2_score(target, output, sample_weight=weight)
+        counts = slice(None) if weight is None else weight > 0.0
+        return r2_score(target[counts], output[counts])
 
     # answers
 

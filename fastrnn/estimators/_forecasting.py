@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..losses import quantile_loss
 from ..training import pad_batch
 from ._fitting import Labelled
 
@@ -66,6 +67,24 @@ class Plan:
     def rows(self, n_steps):
         """Steps of the horizon whose covariates a forecast of so many steps reads."""
         return self.horizon if self.strategy == "direct" else n_steps
+
+
+@dataclass(frozen=True)
+class Pinball:
+    """The loss of a network that says several quantiles of each target.
+
+    Attributes
+    ----------
+    quantiles : tuple of float
+    """
+
+    quantiles: tuple
+
+    def __call__(self, output, target, *weight):
+        """Return the value and the gradient of outputs (..., n_targets * n_quantiles), targets (..., n_targets)."""
+        spread = output.reshape(*target.shape, len(self.quantiles))
+        value, d_output = quantile_loss(spread, target, self.quantiles, *weight)
+        return value, d_output.reshape(output.shape)
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,9 @@ class RNNLanguageModel(Writing, BaseRNN):
 
     def _read(self, X, y, sample_weight, weight_name, reset, classes=None):
         texts, is_corpus = _texts(X, "X")
-        split = [split_text(self.level if reset else self._level, text) for text in texts]
+        if not reset and self.level != self._level:
+            raise ValueError(f"level is {self.level!r}, expected {self._level!r} as in the fit before")
+        split = [split_text(self.level, text) for text in texts]
         if not any(split):
             raise ValueError("X holds no tokens, expected at least one")
         if reset:
@@ -333,8 +335,8 @@ def _texts(X, name):
     """Return a list of texts, and whether X was one."""
     if isinstance(X, str | bytes | bytearray | memoryview):
         return [X], False
-    if isinstance(X, np.ndarray) and X.ndim == 1:
-        X = X.tolist()
+    if len(getattr(X, "shape", ())) == 1:  # an array, or a series of a data frame
+        X = np.asarray(X, dtype=object).tolist()
     if not isinstance(X, list | tuple):
         raise TypeError(f"{name} is an object of type {type(X).__name__}, expected a str or a list of texts")
     return list(X), True

@@ -37,8 +37,13 @@ def check_network(estimator):
             f"network is {network!r}, which has an output a step, expected one output a sequence: a Pool or an "
             "AttentionPool behind the recurrent layers"
         )
-    if not (isinstance(estimator.dtype, str) and estimator.dtype == "auto") and estimator.dtype != network.dtype:
-        raise ValueError(f"dtype is {estimator.dtype!r}, expected 'auto' or that of network, {network.dtype.name!r}")
+    check_dtype(estimator.dtype, network, "network")
+
+
+def check_dtype(dtype, network, what):
+    """Check that a parameter ``dtype`` is that of a network, or "auto"."""
+    if not (isinstance(dtype, str) and dtype == "auto") and dtype != network.dtype:
+        raise ValueError(f"dtype is {dtype!r}, expected 'auto' or that of {what}, {network.dtype.name!r}")
 
 
 def reads_vectors(network):

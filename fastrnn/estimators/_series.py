@@ -157,6 +157,14 @@ def check_lengths(name, panel, least, known=None, what=""):
             raise ValueError(f"{_at(name, i, panel.layout.single)} has {n} steps{what}, expected at least {least}")
 
 
+def check_range(panel, dtype):
+    """Check that what is said of series in their units can be said in a type of computation."""
+    for i, y in enumerate(panel.y):
+        largest = np.abs(y).max(initial=0.0)
+        if largest > np.finfo(dtype).max:
+            raise ValueError(f"{_at('y', i, panel.layout.single)} holds {largest:.4g}, too large for {dtype}")
+
+
 def _read(name, values):
     """Arrays as they came, whether there is one alone, and the names of their columns."""
     many = _is_many(values)

@@ -23,6 +23,7 @@ def read_rows(y):
     """
     if y is None:
         raise ValueError("y is None, which requires y to be passed, but the target y is None: expected a list of rows")
+    y = rows_of(y)
     if is_text(y) or not hasattr(y, "__len__") or not len(y):
         came = "empty" if hasattr(y, "__len__") and not len(y) else f"{y!r:.80} ({type(y).__name__})"
         raise ValueError(f"y is {came}, expected one row of targets, (n_timesteps_i, ...), for each sequence")
@@ -33,6 +34,11 @@ def read_rows(y):
         if (row.dtype.kind == "U") != (rows[0].dtype.kind == "U"):
             raise TypeError(f"y[{i}] has dtype {row.dtype}, expected that of y[0], {rows[0].dtype}: one kind of labels")
     return rows
+
+
+def rows_of(table):
+    """What has a row for each sequence; a data frame, which hands out columns, as an array."""
+    return np.asarray(table) if len(getattr(table, "shape", ())) == 2 else table
 
 
 def _row(i, row):
@@ -55,7 +61,7 @@ def _row(i, row):
 def settle_target(setting, rows):
     """What y is: "labels", "multilabel" or "values"."""
     if setting == "auto":
-        if rows[0].dtype.kind == "f":
+        if any(row.dtype.kind == "f" for row in rows):
             return "values"
         return "labels" if rows[0].ndim == 1 else "multilabel"
     axes = {"labels": (1,), "multilabel": (2,), "values": (1, 2)}[setting]
@@ -80,13 +86,15 @@ def indicator(rows, n_labels, dtype):
     return [row.astype(dtype) for row in rows]
 
 
-def codes_of(rows, classes):
-    """Rows of labels as numbers of classes."""
+def codes_of(rows, classes, unknown=None):
+    """Rows of labels as numbers of classes; a label that is none of them is `unknown`, or an error."""
     lengths = [len(row) for row in rows]
     labels = np.concatenate(rows)
     codes = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
     strange = classes[codes] != labels
-    if strange.any():
+    if unknown is not None:
+        codes[strange] = unknown
+    elif strange.any():
         raise ValueError(f"y has the label {labels[strange].tolist()[0]!r}, expected one of the classes {classes}")
     return np.split(codes, np.cumsum(lengths)[:-1])
 
@@ -106,13 +114,14 @@ def is_per_step(weight):
     """Whether weights are given for every step."""
     if weight is None or not hasattr(weight, "__len__") or not len(weight):
         return False
-    return getattr(weight, "ndim", None) == 2 or any(np.ndim(row) for row in weight)
+    return any(np.ndim(row) for row in rows_of(weight))
 
 
 def read_step_weights(name, weight, sequences):
     """Weights a sequence, (n_samples,), or a step, list of (n_timesteps_i,); None where all count alike."""
     if not is_per_step(weight):
         return read_weights(name, weight, len(sequences))
+    weight = rows_of(weight)
     if len(weight) != len(sequences):
         raise ValueError(f"{name} has {len(weight)} rows, expected n_samples = {len(sequences)}")
     rows = [np.asarray(row, dtype=np.float64) for row in weight]

@@ -22,6 +22,7 @@ from ._steps import (
     per_step,
     read_rows,
     read_step_weights,
+    rows_of,
     settle_target,
     split_like,
 )
@@ -47,6 +48,20 @@ class RNNTagger(BaseRNN):
     class_weight : dict of label to float, "balanced" or None, default=None
         By what the weight of a step is multiplied, for the sake of its label; "balanced" gives all labels the same
         weight in sum. Of labels alone.
+    network : Sequential or None, default=None
+        A network to train instead of the one that the parameters above describe, which then must have their defaults.
+        It maps (seq_len, batch_size, n_features) to (seq_len, batch_size, n_outputs), with one output a label or a
+        number; where it begins with an ``Embedding``, X is integers, the rows of its table. ``fit`` starts from a copy
+        of its weights and leaves the given one as it is.
+    early_stopping : bool, default=False
+        Stop by the score on validation data (of several labels by minus the loss), and keep the weights of the best.
+        The data are ``X_val, y_val`` of ``fit``, else some of the sequences, which are not trained on.
+    validation_fraction : float, default=0.1
+        Share of these sequences, in (0, 1).
+    bptt_window : int or None, default=None
+        Sequences are read by windows of so many steps, each an update of its own; the state goes from one to the next,
+        gradients do not (truncated back-propagation). For networks of one direction, without convolutions and without
+        ``learn_initial_state``.
 
     Attributes
     ----------
@@ -131,7 +146,7 @@ arrays of shape (n_timesteps_i, n_features)
         X, y, sample_weight
             As in ``fit``.
         classes : array_like of shape (n_classes,), optional
-            All labels that will ever come; needed in the first call where y are labels.
+            All labels that will ever come; needed in the first call where y are labels, and None where they are not.
 
         Returns
         -------
@@ -143,14 +158,21 @@ arrays of shape (n_timesteps_i, n_features)
                 "see all labels at once"
             )
         check_choice("target", self.target, TARGETS)
-        has_labels = not hasattr(self, "_target") and settle_target(self.target, read_rows(y)) == "labels"
-        if classes is not None or has_labels:
+        target = getattr(self, "_target", None) or settle_target(self.target, read_rows(y))
+        if target == "labels":
             classes = checked_classes(self, classes)
+        elif classes is not None:
+            raise ValueError(f"classes is {classes!r}, expected None: y are {target}, not labels")
         return self._fit_part(X, y, sample_weight, classes)
 
     # what BaseRNN asks for
 
-    def _read_target(self, y, reset, classes=None):
+    def _read(self, X, y, sample_weight, weight_name, reset, classes=None):
+        if not reset and self.target not in ("auto", self._target):
+            raise ValueError(f"target is {self.target!r}, expected 'auto' or {self._target!r} as in the fit before")
+        return super()._read(X, y, sample_weight, weight_name, reset, classes)
+
+    def _read_target(self, y, reset, classes=None, unknown=None):
         check_choice("target", self.target, TARGETS)
         rows = read_rows(y)
         if reset:
@@ -160,7 +182,7 @@ arrays of shape (n_timesteps_i, n_features)
                 f"y[0] has shape {rows[0].shape}, expected (n_timesteps, *{self._target_shape()}) as in fit"
             )
         if self._target == "labels":
-            return codes_of(rows, self.classes_)
+            return codes_of(rows, self.classes_, unknown)
         if self._target == "multilabel":
             return indicator(rows, self.n_outputs_, self._dtype)
         return [np.ascontiguousarray(row.reshape(len(row), -1), dtype=self._dtype) for row in rows]
@@ -187,7 +209,7 @@ arrays of shape (n_timesteps_i, n_features)
         return read_step_weights(name, weight, sequences)
 
     def _weight_of_sequences(self, weight):
-        return [float(np.sum(row)) for row in weight] if is_per_step(weight) else weight
+        return [float(np.sum(row)) for row in rows_of(weight)] if is_per_step(weight) else weight
 
     def _weigh_classes(self, target, weight):
         if self.class_weight is None:
@@ -289,9 +311,10 @@ arrays of shape (n_timesteps_i, n_features)
         Returns
         -------
         score : float
-            Share of steps with the right label; of several labels, share of right indicators; R^2 of numbers.
+            Share of steps with the right label, which none is where ``fit`` has not met the label of y; of several
+            labels, share of right indicators; R^2 of numbers.
         """
-        output, target, weight = self._measured(X, y, sample_weight)
+        output, target, weight = self._measured(X, y, sample_weight, unknown=-1)
         return self._score_outputs(output, target, weight)
 
     def log_loss(self, X, y, sample_weight=None):
@@ -313,9 +336,9 @@ arrays of shape (n_timesteps_i, n_features)
         steps = joined(output).astype(np.float64)
         return self._loss(steps, joined(target), *(() if weight is None else (per_step(weight, target),)))[0]
 
-    def _measured(self, X, y, sample_weight):
+    def _measured(self, X, y, sample_weight, unknown=None):
         output = self._run(X)
-        target = self._read_target(y, False)
+        target = self._read_target(y, False, unknown=unknown)
         check_steps(output, target)
         return output, target, self._read_weights("sample_weight", sample_weight, output)
 

@@ -18,7 +18,7 @@ from ._fitting import Labelled
 from ._input import is_text, read_weights
 from ._parameters import check_number, derived_init
 from ._steps import joined, split_like
-from ._written import check_form, in_form, numbered, read_written, vocabulary_of
+from ._written import check_form, in_form, numbered, read_row, read_written, vocabulary_of
 
 BLANK = 0  # the network's output that stands for no label; that of classes_[k] is k + 1
 
@@ -47,6 +47,16 @@ class RNNTranscriber(BaseRNN):
         By what the language model's logarithms are multiplied before they are added to the network's.
     length_bonus : float, default=0.0
         Added for each label, in nats: a language model favours few of them. For a ``beam_width`` above 1.
+    network : Sequential or None, default=None
+        A network to train instead of the one that the parameters above describe, which then must have their defaults.
+        It maps (seq_len, batch_size, n_features) to (steps, batch_size, 1 + n_classes), where a ``Conv1d`` may give
+        fewer steps; where it begins with an ``Embedding``, X is integers, the rows of its table. ``fit`` starts from a
+        copy of its weights and leaves the given one as it is.
+    early_stopping : bool, default=False
+        Stop by the score on validation data, and keep the weights of the best. The data are ``X_val, y_val`` of
+        ``fit``, else some of the sequences, which are not trained on.
+    validation_fraction : float, default=0.1
+        Share of these sequences, in (0, 1).
 
     Attributes
     ----------
@@ -144,9 +154,8 @@ arrays of shape (n_timesteps_i, n_features)
         self
         """
         self._check_decoding()
-        return self._fit_part(
-            X, y, sample_weight, checked_classes(self, list(classes) if is_text(classes) else classes)
-        )
+        classes = checked_classes(self, None if classes is None else _labels_of(classes))
+        return self._fit_part(X, y, sample_weight, classes)
 
     def _check_decoding(self):
         """Check how answers are found."""
@@ -297,6 +306,14 @@ arrays of shape (n_timesteps_i, n_features)
         tags.target_tags.required = True
         tags.target_tags.one_d_labels = tags.target_tags.two_d_labels = False
         return tags
+
+
+def _labels_of(classes):
+    """Labels as ``classes_`` has them: strings, or integers of 64 bits."""
+    labels, _ = read_row("classes", classes)
+    if not labels:
+        raise ValueError("classes is empty, expected at least one label")
+    return np.array(labels)
 
 
 def _check_room(labels, steps):

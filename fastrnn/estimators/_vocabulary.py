@@ -1,7 +1,9 @@
 """Text as tokens and back: characters, bytes or words, and the indices of those that a fit has learned."""
 
 import re
+import unicodedata
 from collections import Counter
+from functools import cache
 
 import numpy as np
 
@@ -9,7 +11,8 @@ LEVELS = ("character", "byte", "word")
 UNKNOWN = 0  # the index of all that is not in the vocabulary
 END = 1  # the index of what stands before and after each text
 N_SPECIAL = 2
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_MARKS = range(0x300, 0x20000)  # where combining marks are
+_JOINERS = "\u200c\u200d"  # within words of Persian and of Indian scripts
 _WITHIN_WORD = "_'’"  # beside letters and digits
 _BYTES = tuple(bytes([k]) for k in range(256))
 
@@ -82,8 +85,8 @@ def split_text(level, text, name="X"):
     """
     if isinstance(text, str):
         if level == "word":
-            return _WORD.findall(text)
-        return list(text) if level == "character" else _as_bytes(text.encode("utf-8", "surrogateescape"))
+            return _word_pattern().findall(text)
+        return list(text) if level == "character" else _as_bytes(_utf8(text, name))
     if level == "byte" and isinstance(text, bytes | bytearray | memoryview):
         return _as_bytes(bytes(text))
     if level == "word" and isinstance(text, list | tuple):
@@ -105,6 +108,26 @@ def unfinished_word(text):
     return text[:end], text[end:]
 
 
+@cache
+def _word_pattern():
+    """Words and punctuation marks; accents and vowel signs that follow a letter belong to its word."""
+    marks = "".join(filter(_is_mark, map(chr, _MARKS)))
+    letters = rf"\w+(?:[{marks}]+\w*)*"
+    return re.compile(rf"{letters}(?:['’]{letters})*|[^\w\s]")
+
+
+def _is_mark(character):
+    return unicodedata.category(character)[0] == "M" or character in _JOINERS
+
+
+def _utf8(text, name):
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        strange = text[error.start]
+        raise ValueError(f"{name} holds {strange!r} at character {error.start}, which UTF-8 has not") from None
+
+
 def _as_bytes(data):
     return [_BYTES[value] for value in data]
 
@@ -113,4 +136,4 @@ def is_within_word(token):
     """Return whether a character, or a byte, is one of those that words are made of."""
     if isinstance(token, bytes):
         return token[0] >= 128 or token.isalnum() or token in (b"_", b"'")
-    return token.isalnum() or token in _WITHIN_WORD
+    return token.isalnum() or token in _WITHIN_WORD or _is_mark(token)

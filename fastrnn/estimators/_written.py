@@ -5,6 +5,7 @@ from itertools import chain
 import numpy as np
 
 from ._input import is_text
+from ._steps import rows_of
 
 FORMS = ("text", "strings", "integers")
 _FORMS_OF = {str: "strings", int: "integers"}
@@ -28,35 +29,35 @@ def read_written(y):
         raise ValueError("y is None, which requires y to be passed, but the target y is None: expected sequences")
     if is_text(y) or not hasattr(y, "__len__"):
         raise TypeError(f"y is {y!r:.80} ({type(y).__name__}), expected a list of sequences of tokens; one is [y]")
-    found = [_row(i, row) for i, row in enumerate(y)]
+    found = [read_row(f"y[{i}]", row) for i, row in enumerate(rows_of(y))]
     forms = {form for _, form in found} - {None}
     if len(forms) > 1:
         raise TypeError(f"y holds {' and '.join(sorted(forms))}, expected sequences of one kind")
     return [row for row, _ in found], forms.pop() if forms else None
 
 
-def _row(i, row):
-    """The tokens of one sequence and their form, None of an empty one."""
+def read_row(name, row):
+    """The tokens of one sequence and their form, None of an empty one; `name` is that of the sequence in errors."""
     if is_text(row):
         return list(str(row)), "text"
     if getattr(row, "ndim", 1) != 1 or not hasattr(row, "__len__"):
         came = f"has shape {row.shape}" if getattr(row, "ndim", 0) > 1 else f"is {row!r:.80} ({type(row).__name__})"
-        raise ValueError(f"y[{i}] {came}, expected a str or a sequence (n_steps,) of tokens")
+        raise ValueError(f"{name} {came}, expected a str or a sequence (n_steps,) of tokens")
     tokens = row.tolist() if isinstance(row, np.ndarray) else list(row)
-    forms = {_form_of(i, k, token) for k, token in enumerate(tokens)}
+    forms = {_form_of(name, k, token) for k, token in enumerate(tokens)}
     if len(forms) > 1:
-        raise TypeError(f"y[{i}] holds integers and strings, expected tokens of one kind")
+        raise TypeError(f"{name} holds integers and strings, expected tokens of one kind")
     form = forms.pop() if forms else None
     return [str(token) if form == "strings" else int(token) for token in tokens], form
 
 
-def _form_of(i, k, token):
+def _form_of(name, k, token):
     """The form of sequences of tokens of this kind."""
     kind = str if is_text(token) else int if isinstance(token, (int, np.integer)) else None
     if kind is None or isinstance(token, (bool, np.bool_)):
-        raise TypeError(f"y[{i}] holds {token!r:.80} ({type(token).__name__}) at step {k}, expected str or integers")
-    if kind is int and token < 0:
-        raise ValueError(f"y[{i}] holds {token} at step {k}, expected integers >= 0")
+        raise TypeError(f"{name} holds {token!r:.80} ({type(token).__name__}) at step {k}, expected str or integers")
+    if kind is int and not 0 <= token < 2**63:
+        raise ValueError(f"{name} holds {token} at step {k}, expected integers >= 0 and < 2**63")
     return _FORMS_OF[kind]
 
 

@@ -280,7 +280,7 @@ class _Pack:
 def shapes(input_size, n_classes, cutoffs, div_value, bias):
     """Check the arguments of an `AdaptiveSoftmax`, and return {name: shape} of its parameters."""
     input_size, n_classes = check_size("input_size", input_size), check_size("n_classes", n_classes)
-    if not np.iterable(cutoffs) or isinstance(cutoffs, str):
+    if np.ndim(cutoffs) != 1:
         raise TypeError(f"cutoffs is {cutoffs!r}, expected a sequence of integers")
     ends = [check_size(f"cutoffs[{k}]", cutoff) for k, cutoff in enumerate(cutoffs)] + [n_classes]
     if len(ends) < 2 or any(end <= begin for begin, end in zip(ends, ends[1:])):

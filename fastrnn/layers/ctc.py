@@ -159,7 +159,7 @@ def ctc_targets(targets, lengths):
     Raises
     ------
     ValueError
-        Where a sequence has more labels than steps: its loss would be inf.
+        Where a label is negative, or a sequence has more labels than steps: its loss would be inf.
 
     Examples
     --------
@@ -172,6 +172,8 @@ def ctc_targets(targets, lengths):
     rows = []
     for n, (labels, length) in enumerate(zip(targets, lengths)):
         labels = check_shape(f"targets[{n}]", as_tokens(f"targets[{n}]", labels), ("target_length",), (None,))
+        if len(labels) and labels.min() < 0:
+            raise ValueError(f"targets[{n}] holds the label {labels.min()}, expected labels >= 0")
         if len(labels) > length:
             raise ValueError(
                 f"targets[{n}] has {len(labels)} labels, expected target_length <= lengths[{n}] = {length}"

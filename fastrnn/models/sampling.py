@@ -46,8 +46,9 @@ def restricted(log_probabilities, temperature=1.0, top_k=None, top_p=None):
     """
     order = np.argsort(-log_probabilities, kind="stable")
     order = order[: 1 if temperature == 0 else top_k]
-    z = log_probabilities[order] / (temperature or 1.0)
-    p = np.exp(z - z[0])
+    with np.errstate(over="ignore"):  # of temperatures near 0
+        z = (log_probabilities[order] - log_probabilities[order[0]]) / (temperature or 1.0)
+    p = np.exp(z)
     p /= p.sum()
     if top_p is not None:
         kept = 1 + int(np.searchsorted(np.cumsum(p), top_p * (1 - 1e-12)))
@@ -117,6 +118,9 @@ def unpack_state(network, state):
     n_tokens = next(layer.output_size for _, layer in reversed(network._leaves) if hasattr(layer, "output_size"))
     expected = pack_state(np.zeros(n_tokens), stream.state)
     found = check_parameters("state", state, expected)
+    for name, array in found.items():
+        if np.isnan(array).any():
+            raise ValueError(f"state[{name!r}] contains NaN")
     states = []
     for k, part in enumerate(stream.state):
         names = [f"{name}_{k}" for name in "hc"[: len(part) if isinstance(part, tuple) else 1]]
@@ -180,6 +184,8 @@ class TokenStream:
 
     def _draw(self):
         log_p = self._next.copy()
+        if np.isnan(log_p).any():
+            raise ValueError("the network's scores contain NaN, expected finite weights")
         log_p[self._barred] = -np.inf
         p = restricted(log_p, *self._options)
         if self._options[0] == 0:

@@ -3,7 +3,7 @@
 import json
 import math
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def read_checkpoint(run, path):
     FileFormatError
         Where the file is no whole checkpoint.
     ValueError
-        Where it is that of another network, optimiser, data set or split into batches; the message says which.
+        Where it is that of another network, loss, optimiser, data set or split into batches; the message says which.
     """
     arrays, metadata = read_arrays(path)
     if metadata.get("format") != FORMAT:
@@ -104,6 +104,7 @@ def job(run):
     settings = run.settings
     return {
         "parameters": {name: [w.dtype.name, *w.shape] for name, w in run.network.params.items()},
+        "loss": _said(settings.loss),
         "optimizer": type(run.optimizer).__name__,
         "schedule": None if run.schedule is None else type(run.schedule).__name__,
         "samples": run.samples.fingerprint,
@@ -114,6 +115,11 @@ def job(run):
         "bptt_window": None if settings.bptt_window is None else int(settings.bptt_window),
         "early_stopping": bool(run.early_stopping),
     }
+
+
+def _said(loss):
+    """A loss in words: a dataclass with its fields, any other object as its class, a function by its name."""
+    return repr(loss) if is_dataclass(loss) else getattr(loss, "__qualname__", type(loss).__qualname__)
 
 
 def _read(run, arrays, state):

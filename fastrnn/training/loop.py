@@ -90,9 +90,9 @@ def train(
     on_epoch : callable or list of callable, optional
         ``on_epoch(moment)`` after every epoch, with an :class:`EpochEnd`; returning True stops. See
         :class:`Checkpoint`, :class:`CSVLog`, :class:`LearningRateSchedule`, :class:`ReduceOnPlateau`.
-    sample_weight : ndarray of shape (n_samples,), optional
+    sample_weight : array_like of shape (n_samples,), optional
         Weights >= 0 of the mean that the loss is. Samples of weight 0 are in no batch. Of a network with an output a
-        step also a list of (seq_len_i,): a weight for each.
+        step also ndarray of shape (n_samples, seq_len) or list of (seq_len_i,): a weight for each.
     validation : tuple (sequences, target, sample_weight or None), optional
         Data whose loss and score are recorded after every epoch.
     early_stopping : bool
@@ -287,6 +287,8 @@ def _validated(run, validate):
         raise NonFiniteLossError(
             f"the validation loss is {value:.4g} at the end of epoch {run.history.n_epochs + 1}. {_kept(run)}"
         )
+    if run.early_stopping and math.isnan(score):
+        raise ValueError("the validation score is NaN, expected a number to stop by: more validation data, or others")
     return value, score
 
 

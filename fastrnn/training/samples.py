@@ -48,7 +48,8 @@ class Samples:
     network : Sequential
     sequences : ndarray of shape (n_samples, seq_len, ...), list of (seq_len_i, ...), or Paired
     target : ndarray of shape (n_samples, ...); of a network with an output a step also a list of (seq_len_i, ...)
-    sample_weight : ndarray of shape (n_samples,) or None; of such a network also list of (seq_len_i,)
+    sample_weight : array_like of shape (n_samples,) or None; of such a network also ndarray of shape
+        (n_samples, seq_len) or list of (seq_len_i,)
     name : str
         Put before the names of arguments in errors.
 
@@ -74,7 +75,7 @@ class Samples:
         if self.per_step:
             _check_steps(f"{name}target", target, self.steps)
         self._step_weight = None  # list of (seq_len_i,), or None; `_weight` then has its sums
-        if self.per_step and isinstance(sample_weight, list):
+        if self.per_step and _has_rows(sample_weight):
             self._step_weight = _check_step_weight(f"{name}sample_weight", sample_weight, self.steps)
             sample_weight = [weight.sum() for weight in self._step_weight]
         self._weight = _check_weight(f"{name}sample_weight", sample_weight, len(self.lengths))
@@ -159,6 +160,11 @@ def _check_steps(name, target, lengths):
         raise ValueError(
             f"{name}[{k}] has {found[k]} steps, expected {lengths[k]}, those of the network's output for this sequence"
         )
+
+
+def _has_rows(sample_weight):
+    is_sequence = hasattr(sample_weight, "__len__") and getattr(sample_weight, "ndim", 1) > 0
+    return is_sequence and any(np.ndim(row) for row in sample_weight)
 
 
 def _check_step_weight(name, sample_weight, steps):
