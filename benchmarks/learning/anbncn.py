@@ -33,6 +33,7 @@ class Recipe:
     schedule_options: dict = field(default_factory=dict)
     init: str = "default"
     forget_bias: float | None = None
+    input_gain: float = 1.0  # on the first weights of the input
     shuffle: bool = False
 
 
@@ -59,6 +60,7 @@ def first_networks(seeds, recipe):
             if recipe.forget_bias is not None:
                 forget_bias(own["0.bias_ih_l0"], recipe.forget_bias)
                 forget_bias(own["0.bias_hh_l0"], 0.0)
+            own["0.weight_ih_l0"] *= recipe.input_gain
             for name, value in own.items():
                 _block(params[name], name, k, n)[...] = _gates(value, name)
                 _block(masks[name], name, k, n)[...] = 1.0

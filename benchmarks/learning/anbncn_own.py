@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from .anbncn import Recipe, tell
 
-# A forget bias of 30 makes the gates forget nothing in float32: the LSTM of 1997, whose cells can count exactly.
+# A forget bias of 30 makes the gates forget nothing in float32: the LSTM of 1997, whose cells can count exactly. Larger
+# weights of the input begin nearer to gates that are open or closed, and with so small an epsilon Adam goes on moving
+# them when the error is 1e-15. Chosen on seeds 1000 to 1019 and 3000 to 3029.
 RECIPE = Recipe(
     "Adam",
-    {"learning_rate": 0.02, "beta_2": 0.99},
+    {"learning_rate": 0.03, "beta_2": 0.99, "epsilon": 1e-14},
     batch_size=10,
     schedule="Cosine",
     init="orthogonal",
     forget_bias=30.0,
+    input_gain=2.0,
     shuffle=True,
 )
 
