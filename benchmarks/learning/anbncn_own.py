@@ -1,6 +1,7 @@
 """How far does an LSTM of three units count, trained as we would? ``python -m benchmarks.learning.anbncn_own``.
 
 Strings, units, epochs and loss are those of `anbncn`; solver, schedule, batches and first weights are our own choice.
+Three choices before this one, made on other seeds too, had medians of 225, 220 and 212 on the seeds that are reported.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from .anbncn import Recipe, tell
 
 # A forget bias of 30 makes the gates forget nothing in float32: the LSTM of 1997, whose cells can count exactly. Larger
 # weights of the input begin nearer to gates that are open or closed, and with so small an epsilon Adam goes on moving
-# them when the error is 1e-15. Chosen on seeds 1000 to 1019 and 3000 to 3029.
+# them when the error is 1e-15. Chosen on seeds 4000 to 4019.
 RECIPE = Recipe(
     "Adam",
     {"learning_rate": 0.03, "beta_2": 0.99, "epsilon": 1e-14},
-    batch_size=10,
+    batch_size=2,
     schedule="Cosine",
     init="orthogonal",
     forget_bias=30.0,
-    input_gain=2.0,
+    input_gain=3.0,
     shuffle=True,
 )
 
